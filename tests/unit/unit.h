@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TANDEM_UNIT_H
+#define TANDEM_UNIT_H
+
+#include <check.h>
+#include <stdlib.h>
+
+/*
+ * Every unit test file is a program: it defines one function that fills a test
+ * case, and ends with UNIT_MAIN(name, function).  The timeout of a single test is
+ * set here and nowhere else; sanitizer builds are several times slower.
+ */
+#define UNIT_TIMEOUT_S	60
+
+#define UNIT_MAIN(name, fill)						\
+int									\
+main(void)								\
+{									\
+	Suite *suite = suite_create(name);				\
+	TCase *tcase = tcase_create(name);				\
+	SRunner *runner = srunner_create(suite);			\
+	int failed;							\
+									\
+	tcase_set_timeout(tcase, UNIT_TIMEOUT_S);			\
+	fill(tcase);							\
+	suite_add_tcase(suite, tcase);					\
+	srunner_run_all(runner, CK_NORMAL);				\
+	failed = srunner_ntests_failed(runner);				\
+	srunner_free(runner);						\
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;		\
+}
+
+#endif
