@@ -62,7 +62,6 @@ bool	ke_peer_set(struct ke *ke, struct slice value);
 /*
  * Check the peer's value (MODP: 1 < y < p - 1; ECP: on the curve, not infinity; X25519:
  * result not all zero) and compute the shared secret.  KE_DERIVED, KE_REFUSED or KE_FAILED.
- * A value that equals our own is refused too: it is ours, sent back.
  */
 enum ke_result ke_derive(struct ke *ke);
 void	ke_fini(struct ke *ke);			/* wipes */
