@@ -15,7 +15,7 @@ LIBS    := libsodium libcrypto libmnl libevent yaml-0.1 jansson
 CFLAGS  ?= -O2 -g
 CFLAGS  += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
            -Wvla -fno-strict-aliasing -fstack-protector-strong $(WERROR) -I. -pthread \
-           $(shell pkg-config --cflags $(LIBS)) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+           $(shell pkg-config --cflags $(LIBS)) $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 LDFLAGS += $(if $(SAN),-fsanitize=$(SAN)) -pthread
 LDLIBS   = $(shell pkg-config --libs $(LIBS))
 
