@@ -200,9 +200,9 @@ START_TEST(modp_vectors)
 		x[i] = (uint8_t)i;
 		y[i] = (uint8_t)(0xff - i);
 	}
-	private_set(&a, modp[_i].group, NULL, 0);
+	private_set(&a, modp[_i].group, x, 0);
 	memcpy(a.private_key, x, a.private_len);
-	private_set(&b, modp[_i].group, NULL, 0);
+	private_set(&b, modp[_i].group, y, 0);
 	memcpy(b.private_key, y, b.private_len);
 	ck_assert_int_eq(ke_generate(&a), KE_GENERATED);
 	check_ends(a.public_value, len, modp[_i].public_ends);
