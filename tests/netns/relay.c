@@ -11,10 +11,11 @@
  *
  *   delay USEC jitter USEC reorder PPM by USEC
  *
- * read at start and again at SIGHUP; packets already held keep the time they were given.  Delay plus or
- * minus jitter keeps the order: a packet is never due before the one that came before it, so that
- * "jitter" and "reorder" are two faults, not one.  `reorder` PPM of a million packets are late by `by`
- * more and do not hold the others up: they arrive behind later ones.
+ * read at start and again at SIGHUP; packets already held keep the time they were given.  Jitter keeps
+ * the order, so that "jitter" and "reorder" are two faults, not one: the delay wanders in straight lines
+ * between random points in delay - jitter .. delay + jitter, one point every two jitters, hence never
+ * falls faster than time goes by.  `reorder` PPM of a million packets are late by `by` more and do not
+ * hold the others up: they arrive behind later ones.
  *
  * SIGTERM or SIGINT end it; what is held then is lost, as on a wire.  Losses of its own (too many held,
  * or the kernel refuses a write) are counted and printed at the end and at SIGUSR1.
@@ -60,6 +61,7 @@ struct relay {
 	struct held **heap;
 	size_t held_n, held_bytes;
 	uint64_t order, last_due, armed, seed;
+	uint64_t leg_start, leg_from, leg_to;	/* jitter: this straight line, 0 .. 2 * jitter */
 	uint64_t in, out, late, full, refused;
 };
 
@@ -171,11 +173,31 @@ counters_print(const struct relay *r)
 	    " refused %" PRIu64 "\n", r->in, r->out, r->late, r->held_n, r->full, r->refused);
 }
 
+/* What the jitter adds to (delay - jitter) at this time: 0 to 2 * jitter. */
+static uint64_t
+wander(struct relay *r, uint64_t now)
+{
+	uint64_t span = 2 * r->jitter, gone;
+
+	if (span == 0)
+		return 0;
+	if (now >= r->leg_start + span) {
+		/* Straight on from the last leg, or anew after a pause. */
+		r->leg_from = now >= r->leg_start + 2 * span ? draw(r, span + 1) : r->leg_to;
+		r->leg_start = now >= r->leg_start + 2 * span ? now : r->leg_start + span;
+		r->leg_to = draw(r, span + 1);
+	}
+	gone = now - r->leg_start;
+	if (r->leg_to >= r->leg_from)
+		return r->leg_from + (r->leg_to - r->leg_from) * (gone / 1000) / (span / 1000);
+	return r->leg_from - (r->leg_from - r->leg_to) * (gone / 1000) / (span / 1000);
+}
+
 static void
 hold(struct relay *r, const uint8_t *data, size_t len)
 {
 	struct held *h;
-	uint64_t due;
+	uint64_t now, due;
 
 	r->in++;
 	h = malloc(sizeof(*h) + len);
@@ -184,7 +206,8 @@ hold(struct relay *r, const uint8_t *data, size_t len)
 		r->full++;
 		return;
 	}
-	due = now_ns() + r->delay - r->jitter + draw(r, 2 * r->jitter + 1);
+	now = now_ns();
+	due = now + r->delay - r->jitter + wander(r, now);
 	if (due < r->last_due)
 		due = r->last_due;
 	r->last_due = due;

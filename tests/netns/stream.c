@@ -15,8 +15,9 @@
  * absolute: a sender that was not scheduled catches up, and says by how much it was late
  * (`late_ms_max`), so that a gap of the machine is not taken for one of the network.  Arrival is the
  * kernel's receive timestamp, not the moment at which the process got to look.  A gap is the time
- * between two arrivals; before the first datagram it counts from the sender's start, after the last to
- * the sender's end.  At its end the client asks for the server's report, until it gets it.
+ * between two arrivals; before the first datagram it counts from the moment at which number 0 should
+ * have come, after the last to that at which the last should have.  What arrives changed is counted as
+ * corrupted, and as lost.  At its end the client asks for the server's report, until it gets it.
  *
  * TCP.  A stall is the longest time on one connection without an echo while a line was on its way.
  */

@@ -102,7 +102,8 @@ meter_arrival(struct meter *m, const struct head *h, uint64_t at)
 		return;
 	}
 	if (m->received++ == 0) {
-		m->start = m->last = h->start;
+		m->start = h->start;
+		m->last = h->start + delay;
 		m->delay_min = delay;
 	}
 	meter_gap(m, m->last, at, h->seq > m->next ? h->seq - m->next : 0);
@@ -125,8 +126,8 @@ meter_end(struct meter *m, uint64_t sent, uint64_t end)
 {
 	if (m->received == 0)
 		m->last = end;
-	else if (end > m->last)
-		meter_gap(m, m->last, end, sent > m->next ? sent - m->next : 0);
+	else if (end + m->delay_min > m->last)
+		meter_gap(m, m->last, end + m->delay_min, sent > m->next ? sent - m->next : 0);
 }
 
 static int
