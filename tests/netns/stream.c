@@ -21,7 +21,6 @@
  *
  * TCP.  A stall is the longest time on one connection without an echo while a line was on its way.
  */
-#define _GNU_SOURCE
 #include "tests/netns/stream/tcp.h"
 #include "tests/netns/stream/udp.h"
 
