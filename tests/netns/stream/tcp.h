@@ -151,8 +151,8 @@ tcp_print(struct conn *conns, const struct options *o, const struct tally *t, ui
 	printf("{\"ok\": %s, \"mode\": \"tcp\", \"started_at\": %.6f, \"ended_at\": %.6f"
 	    ", \"connections\": %u"
 	    ", \"failed\": %" PRIu64 ", \"resets\": %" PRIu64 ", \"ended\": %" PRIu64
-	    ", \"garbled\": %" PRIu64 ", \"skipped\": %" PRIu64 ", \"lines_sent\": %" PRIu64 ",
-	    \"lines_echoed\": %" PRIu64
+	    ", \"garbled\": %" PRIu64 ", \"skipped\": %" PRIu64 ", \"lines_sent\": %" PRIu64
+	    ", \"lines_echoed\": %" PRIu64
 	    ", \"bytes\": %" PRIu64 ", \"stall_ms_max\": %.3f, \"stall_at\": %.6f"
 	    ", \"stalled\": %" PRIu64 "}\n",
 	    t->ended + t->failed + t->garbled == 0 ? "true" : "false", sec(start), sec(end),

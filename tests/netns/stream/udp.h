@@ -137,11 +137,11 @@ meter_print(const struct meter *m, uint64_t sent, char *to, size_t len)
 	size_t n;
 
 	n = (size_t)snprintf(to, len, "{\"sent\": %" PRIu64 ", \"received\": %" PRIu64
-	    ", \"lost\": %" PRId64 ", \"duplicated\": %" PRIu64 ", \"reordered\": %" PRIu64 ",
-	    \"corrupted\": %" PRIu64
+	    ", \"lost\": %" PRId64 ", \"duplicated\": %" PRIu64 ", \"reordered\": %" PRIu64
+	    ", \"corrupted\": %" PRIu64
 	    ", \"gap_ms_max\": %.3f, \"gap_at\": %.6f, \"delay_ms_min\": %.3f"
-	    ", \"delay_ms_mean\": %.3f, \"delay_ms_max\": %.3f, \"gaps_n\": %" PRIu64 ",
-	    \"gaps\": [", sent, m->received,
+	    ", \"delay_ms_mean\": %.3f, \"delay_ms_max\": %.3f, \"gaps_n\": %" PRIu64
+	    ", \"gaps\": [", sent, m->received,
 	    (int64_t)(sent - m->received), m->duplicated, m->reordered, m->corrupted,
 	    ms(m->longest.ns), sec(m->longest.at), ms(m->delay_min),
 	    m->received ? ms(m->delay_sum / m->received) : 0.0, ms(m->delay_max), m->gaps_n);
@@ -399,8 +399,8 @@ udp_client(const struct options *o)
 	meter_end(&f.in, whole ? h.seq : f.in.next, whole ? h.start : end);
 	meter_print(&f.in, whole ? h.seq : f.in.next, back, sizeof(back));
 	printf("{\"ok\": %s, \"mode\": \"udp\", \"started_at\": %.6f, \"ended_at\": %.6f"
-	    ", \"late_ms_max\": %.3f, \"server_late_ms_max\": %.3f, \"refused\": %" PRIu64 ",
-	    \"out\": %s, \"back\": %s}\n",
+	    ", \"late_ms_max\": %.3f, \"server_late_ms_max\": %.3f, \"refused\": %" PRIu64
+	    ", \"out\": %s, \"back\": %s}\n",
 	    whole ? "true" : "false", sec(f.out.start), sec(end), ms(f.out.late_max), ms(h.sent),
 	    f.out.refused, whole ? report + sizeof(h) : "null", back);
 	return whole ? 0 : 1;
