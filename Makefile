@@ -16,7 +16,7 @@ LIBS    := libsodium libcrypto libmnl libevent yaml-0.1 jansson
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla $(WERROR)
 HARDEN  := -fno-strict-aliasing -fstack-protector-strong \
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
-COMPILE := $(CC) -std=gnu11 $(WARN) $(HARDEN) -I. -pthread $(shell pkg-config --cflags $(LIBS)) \
+COMPILE := $(CC) -std=gnu11 -D_GNU_SOURCE= $(WARN) $(HARDEN) -I. -pthread $(shell pkg-config --cflags $(LIBS)) \
            $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK    := $(CC) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -pthread -Wl,--as-needed,-z,relro,-z,now $(LDFLAGS)
 LDLIBS  := $(shell pkg-config --libs $(LIBS))
