@@ -91,7 +91,6 @@ layers: $(LIBRARIES)			## check that no folder uses what it must not
 	@scripts/layers $(B)
 
 T ?= 60
-fuzzers: $(FUZZ)
 fuzz:					## fuzz every parser for T seconds (T=60; needs clang)
 	@scripts/fuzz $(T)
 
@@ -112,5 +111,5 @@ clean:					## remove all build folders
 help:					## this list
 	@sed -n 's/^\([a-z]*\):[^#]*##/  make \1\t/p' Makefile
 
-.PHONY: all tests check layers fuzzers fuzz bench interop install clean help
+.PHONY: all tests check layers fuzz bench interop install clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
