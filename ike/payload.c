@@ -249,13 +249,19 @@ id_prefix(uint8_t type)
 static void
 id_text(const struct ike_id *id, char *out)
 {
+	static const char hex[] = "0123456789abcdef";
+
 	for (size_t i = 0; i < id->len && i < ID_DATA_MAX; i++) {
 		uint8_t c = id->data[i];
 
-		if (isgraph(c) && c != '\\' && c != '"')
+		if (isgraph(c) && c != '\\' && c != '"') {
 			*out++ = (char)c;
-		else
-			out += sprintf(out, "\\x%02x", c);
+			continue;
+		}
+		*out++ = '\\';
+		*out++ = 'x';
+		*out++ = hex[c >> 4];
+		*out++ = hex[c & 15];
 	}
 	*out = '\0';
 }
