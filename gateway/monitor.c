@@ -100,7 +100,7 @@ tunnel_new(struct monitor *m, uint32_t id)
 	t->v = MON_V_UP;
 	t->since = m->now;
 	t->routine_at = t->ask_at = t->verdict_at = USEC_NEVER;
-	t->told_until = t->close_at = USEC_NEVER;
+	t->told_until = t->close_at = t->look_at = USEC_NEVER;
 	mon_rtt_init(&t->rtt, rng_u32(&m->rng));
 	snprintf(t->reason, sizeof(t->reason), "not established yet");
 	if (!heap_set(&m->timers, &t->timer, USEC_NEVER - 1)) {

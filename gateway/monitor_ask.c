@@ -15,6 +15,10 @@
  * that loses packets) went unanswered and the newest is overdue, the tunnel is dead, unless
  * anything at all came in since the first of them.
  *
+ * The other tunnels of a round are *companions*.  What is known of their round trip may be
+ * as old as an idle period, so three quick questions say nothing against them by themselves:
+ * they are dead when the silent tunnel is (then it is the uplink), or after a routine's time.
+ *
  * An answer is known by its token, which names the tunnel that asked.  If it comes back by
  * that tunnel's own SA, the tunnel can be judged by echo from then on.  If it comes back by
  * another (strangers' kernels route by their own tables), it proves that what we send by the
@@ -70,7 +74,8 @@ void
 mon_stop_asking(struct mon_tun *t)
 {
 	t->ask_at = t->verdict_at = USEC_NEVER;
-	t->graced = t->late = false;
+	t->look_at = USEC_NEVER;
+	t->graced = false;
 	t->round = 0;
 	if (t->v == MON_V_ASKING)
 		t->v = MON_V_UP;
@@ -117,9 +122,7 @@ mon_tun_sample_at(const struct mon_tun *t)
 		at = t->sampled_at + MON_SAMPLE_EVERY;
 	if (at != USEC_NEVER && t->waiting != 0 && t->waiting + t->c->conf.silence > t->sampled_at)
 		at = usec_min(at, t->waiting + t->c->conf.silence);
-	if (t->verdict_at != USEC_NEVER)
-		at = usec_min(at, t->graced ? t->verdict_at - MON_GRACE : t->verdict_at);
-	return at;
+	return usec_min(at, t->graced ? t->look_at : t->verdict_at);
 }
 
 /* ---- questions -------------------------------------------------------------------------- */
@@ -164,9 +167,9 @@ routine_again(struct monitor *m, struct mon_tun *t, usec_t now)
 	t->routine_at = (at + MON_GRID - 1) / MON_GRID * MON_GRID;
 }
 
-/* A round of questions to one tunnel: the first leaves with the next look at the clock. */
+/* A round of questions to one tunnel, because of `of`; the first leaves in mon_tun_due(). */
 static void
-round_begin(struct monitor *m, struct mon_tun *t, usec_t now)
+round_begin(struct monitor *m, struct mon_tun *t, const struct mon_tun *of, usec_t now)
 {
 	if (!mon_usable(t) || !t->echo || in_round(t))
 		return;
@@ -178,6 +181,7 @@ round_begin(struct monitor *m, struct mon_tun *t, usec_t now)
 	}
 	mon_stop_asking(t);
 	t->v = MON_V_ASKING;
+	t->round_of = of->id;
 	t->round_at = now;
 	t->need = mon_rtt_need(&t->rtt, now);
 	t->ask_at = now;
@@ -204,8 +208,9 @@ silent(struct monitor *m, struct mon_tun *t, usec_t now)
 		t->quiet_until = now + t->c->conf.idle;
 		ask_ike(m, t, now);
 	}
+	t->round_of = t->id;		/* if it was a companion, now it is not */
 	for (unsigned i = 0; i < t->c->conf.n; i++) {
-		round_begin(m, t->c->t[i], now);
+		round_begin(m, t->c->t[i], t, now);
 		mon_tun_due(m, t->c->t[i], now);
 	}
 }
@@ -260,25 +265,55 @@ die(struct monitor *m, struct mon_tun *t, usec_t now, const char *why)
 	mon_reselect_for(m, t, now, t->reason);
 }
 
+enum judgement { JUDGE_DEAD, JUDGE_LATER, JUDGE_NOT };
+
+/* The questions of `t` are overdue and nothing was heard: does that condemn it? */
+static enum judgement
+judge(struct monitor *m, const struct mon_tun *t, usec_t now)
+{
+	const struct mon_tun *of = t;
+
+	if (!t->by_echo)
+		return JUDGE_NOT;
+	if (in_round(t) && t->round_of == t->id)
+		return JUDGE_DEAD;
+	if (t->unheard >= t->need && now >= t->unheard_at + MON_ROUTINE_SPAN * t->c->conf.idle / 4)
+		return JUDGE_DEAD;
+	if (in_round(t))
+		of = map_get(m->tuns, t->round_of);
+	if (of == NULL || of == t || !mon_usable(of))
+		return JUDGE_NOT;
+	if (in_round(of))
+		return JUDGE_LATER;
+	return of->v == MON_V_DEAD || of->v == MON_V_UPLINK ? JUDGE_DEAD : JUDGE_NOT;
+}
+
 static void
 verdict(struct monitor *m, struct mon_tun *t, usec_t now)
 {
 	char why[128];
 
 	if (!t->graced && (t->sampled_at < t->verdict_at || now > t->verdict_at + MON_LATE)) {
-		t->late = now > t->verdict_at + MON_LATE;
+		t->look_at = now > t->verdict_at + MON_LATE ? USEC_NEVER : now;
 		t->graced = true;
 		t->verdict_at = now + MON_GRACE;
 		return;
 	}
-	if (!t->by_echo) {
+	switch (judge(m, t, now)) {
+	case JUDGE_DEAD:
+		snprintf(why, sizeof(why), "no answer to %u questions in %u ms", t->unheard,
+		    (unsigned)((now - t->unheard_at) / 1000));
+		die(m, t, now, why);
+		return;
+	case JUDGE_LATER:
+		t->verdict_at = now + MON_GRACE / 4;
+		return;
+	case JUDGE_NOT:
 		mon_stop_asking(t);
-		ask_ike(m, t, now);
+		if (!t->by_echo)
+			ask_ike(m, t, now);
 		return;
 	}
-	snprintf(why, sizeof(why), "no answer to %u questions in %u ms", t->unheard,
-	    (unsigned)((now - t->unheard_at) / 1000));
-	die(m, t, now, why);
 }
 
 /* Alive again.  A hold time keeps traffic from going to and fro with it. */
@@ -303,7 +338,7 @@ revive(struct monitor *m, struct mon_tun *t, usec_t now, const char *why)
 		o->v = MON_V_UP;
 		o->hold_until = t->hold_until;
 		mon_note(m, o, now, "another tunnel is heard again; asking");
-		round_begin(m, o, now);
+		round_begin(m, o, o, now);
 		mon_tun_due(m, o, now);
 	}
 }
@@ -318,6 +353,8 @@ hear(struct monitor *m, struct mon_tun *t, usec_t now, usec_t at)
 
 	if (at > t->heard)
 		t->heard = at;
+	if (t->unheard > 0 && at < t->unheard_at)
+		return;			/* seen late: it came before the first question left */
 	t->waiting = 0;
 	t->unheard = 0;
 	if (!mon_usable(t) || (t->mute && t->proven < at))
@@ -396,6 +433,32 @@ hurry(struct monitor *m, struct mon_tun *t, usec_t now)
 	mon_tun_arm(m, t);
 }
 
+/* Not being asked, or only as a companion. */
+static bool
+may_ask(const struct mon_tun *t)
+{
+	return t->v == MON_V_UP || (in_round(t) && t->round_of != t->id);
+}
+
+/*
+ * Traffic goes out and nothing comes in.  At half the time that makes silence a scout leaves,
+ * without any consequence: where traffic has one direction only it is the scouts that keep
+ * both the tunnel heard and its round trip known, so that a queue can grow without surprise.
+ */
+static void
+quiet(struct monitor *m, struct mon_tun *t, usec_t now)
+{
+	usec_t silence = t->c->conf.silence;
+
+	if (now >= t->waiting + silence && t->user_out >= t->waiting + silence / 2) {
+		if (may_ask(t))
+			silent(m, t, now);
+	} else if (now >= t->waiting + silence / 2 && t->user_out > t->waiting &&
+	    t->v == MON_V_UP && t->by_echo && now >= t->asked_at + t->c->conf.spacing) {
+		mon_ask(m, t, now);
+	}
+}
+
 void
 mon_tun_sample(struct monitor *m, struct mon_tun *t, usec_t now, usec_t in, usec_t out)
 {
@@ -409,6 +472,7 @@ mon_tun_sample(struct monitor *m, struct mon_tun *t, usec_t now, usec_t in, usec
 		hear(m, t, now, in);
 	}
 	if (went && (t->asked_at == 0 || out < t->asked_at || out > t->asked_at + MON_SHADOW)) {
+		t->user_out = out;
 		t->flowing_until = now + MON_SAMPLE_STOP;
 		if (t->waiting == 0 && out > t->heard)
 			t->waiting = waiting_since(t, now, out);
@@ -416,11 +480,12 @@ mon_tun_sample(struct monitor *m, struct mon_tun *t, usec_t now, usec_t in, usec
 	if (went)
 		t->last_out = out;
 	t->sampled_at = now;
-	if (t->waiting != 0 && now >= t->waiting + silence && mon_usable(t) && t->v == MON_V_UP &&
-	    t->last_out >= t->waiting + silence / 2 && t->last_out + silence >= now)
-		silent(m, t, now);
-	if (t->graced && !t->late)
+	if (t->waiting != 0 && mon_usable(t) && t->user_out + silence >= now)
+		quiet(m, t, now);
+	if (t->graced && t->look_at <= now) {
+		t->look_at = USEC_NEVER;
 		t->verdict_at = now;	/* this is the look it waited for */
+	}
 	hurry(m, t, now);
 	mon_tun_due(m, t, now);
 }
@@ -459,7 +524,7 @@ routine(struct monitor *m, struct mon_tun *t, usec_t now)
 	mon_ask(m, t, now);
 	if (t->by_echo && t->v == MON_V_UP && t->unheard >= t->need) {
 		t->verdict_at = now + wait_of(t);
-		t->graced = t->late = false;
+		t->graced = false;
 	}
 }
 

@@ -108,6 +108,8 @@ mon_rtt_wait(const struct mon_rtt *r, usec_t heard)
 		return MON_WAIT_FIRST;
 	wait = 4 * r->rttvar > r->srtt / 4 ? 4 * r->rttvar : r->srtt / 4;
 	wait += r->srtt;
+	if (r->last > r->srtt + r->srtt / 2 && wait < r->last * 5 / 2)
+		wait = r->last * 5 / 2;
 	if (since != 0 && heard > since && wait < heard - since)
 		wait = usec_min(heard - since, MON_WAIT_PROVEN);
 	return wait > MON_WAIT_MIN ? wait : MON_WAIT_MIN;
@@ -126,6 +128,8 @@ lost(const struct mon_rtt *r, usec_t now, unsigned *of)
 	for (uint32_t age = 1; age <= MON_RTT_LOSS && age <= r->asked; age++) {
 		unsigned i = slot(r->next - age);
 
+		if (age <= r->next - r->open)
+			continue;	/* a streak without an answer: loss only if one follows */
 		if (r->fate[i] == FATE_VOID)
 			continue;
 		if (r->fate[i] == FATE_OPEN && now < usec_add(r->sent[i], patience))

@@ -48,10 +48,13 @@ void		mon_rtt_void(struct mon_rtt *r);
 /*
  * How long an answer may take before its lack means something:
  *
- *	max(100 ms, srtt + max(4 rttvar, srtt / 4), heard - asked)
+ *	max(100 ms, srtt + max(4 rttvar, srtt / 4), 2.5 last where it rises, heard - asked)
  *
  * The quarter is the clock granularity G of RFC 6298: on a steady path rttvar goes to
- * nothing, and a long path shall not be called dead for its first queue.  The last term is
+ * nothing, and a long path shall not be called dead for its first queue.  Where
+ * the last round trip is far above the mean a queue is filling: one that grows by a second in
+ * a second doubles the round trip from each question to the next, faster than a mean of RFC
+ * 6298 can follow.  The last term is
  * the age that the oldest overdue question had when the tunnel was last `heard`: if the
  * path carried something then, either that question was lost or a round trip takes at least
  * so long now.  It grows only while the tunnel is heard, so it never puts off the verdict
@@ -61,7 +64,7 @@ void		mon_rtt_void(struct mon_rtt *r);
 usec_t		mon_rtt_wait(const struct mon_rtt *r, usec_t heard);
 /* When the oldest question without an answer, newer than every answer, left; 0: none. */
 usec_t		mon_rtt_open_since(const struct mon_rtt *r);
-/* Lost questions per thousand of the last 100; outages and questions on their way left out. */
+/* Lost questions per thousand of the last 100: overdue ones, after which another was answered. */
 unsigned	mon_rtt_loss(const struct mon_rtt *r, usec_t now);
 /*
  * How many questions in a row must go unanswered: 3, more on a path that loses packets

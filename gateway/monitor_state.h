@@ -25,6 +25,7 @@
 #define MON_LATE		USEC_MS(50)	/* a tick so late says the host was busy */
 #define MON_TOGETHER		USEC_S(1)	/* verdicts within it are one event: the uplink */
 #define MON_GRID		USEC_MS(50)	/* routine questions share these slots */
+#define MON_ROUTINE_SPAN	6		/* quarters of an idle period: what three questions take */
 #define MON_YOUNG		4		/* first questions, asked four times as often */
 #define MON_MUTE		5		/* idle periods without proof that our packets arrive */
 #define MON_CLOSE_AFTER		USEC_S(10)	/* a tunnel dead for so long is negotiated anew */
@@ -55,6 +56,7 @@ struct mon_tun {
 	usec_t heard;			/* newest authenticated packet */
 	usec_t proven;			/* newest proof that what we send arrives */
 	usec_t last_in, last_out, sampled_at;
+	usec_t user_out;		/* newest packet that is not our own question */
 	usec_t flowing_until;		/* sample until then */
 	usec_t waiting;			/* since when traffic goes out unanswered; 0: it does not */
 
@@ -64,9 +66,11 @@ struct mon_tun {
 	usec_t routine_at;		/* next routine question */
 	usec_t ask_at;			/* next question of a round; NEVER: no round sends */
 	usec_t verdict_at;		/* NEVER: no verdict is near */
-	bool graced, late;		/* the verdict was put off; because the tick came late */
+	bool graced;			/* the verdict was put off for newer facts ... */
+	usec_t look_at;			/* ... for a sample, wanted since then; NEVER: not for one */
 	unsigned round, need;		/* asked in this round, of how many */
 	usec_t round_at;		/* when the round began */
+	uint32_t round_of;		/* the tunnel whose silence began it */
 	unsigned unheard, unproven;	/* questions since heard, since proven */
 	usec_t unheard_at;		/* the first of them */
 	unsigned hurried;		/* early routine questions in a row */

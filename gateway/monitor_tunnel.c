@@ -8,7 +8,7 @@
  */
 
 static void
-forget(struct mon_tun *t, usec_t now)
+forget(struct mon_tun *t)
 {
 	mon_stop_asking(t);
 	t->v = MON_V_UP;
@@ -29,7 +29,7 @@ mon_tun_up(struct monitor *m, struct mon_tun *t, usec_t now)
 		mon_tun_alive(m, t, now);
 		return;
 	}
-	forget(t, now);
+	forget(t);
 	t->up = true;
 	if (t->ever_up && t->c->conf.hold > 0)
 		t->hold_until = now + t->c->conf.hold;
@@ -48,7 +48,7 @@ mon_tun_down(struct monitor *m, struct mon_tun *t, usec_t now)
 {
 	if (!t->up)
 		return;
-	forget(t, now);
+	forget(t);
 	t->up = false;
 	t->routine_at = USEC_NEVER;
 	t->out_probe = t->out_ask = t->out_close = false;
