@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE			/* asprintf */
+
 #include "gateway/config.h"
 
 #include <errno.h>
@@ -220,12 +222,13 @@ read_tunnels(struct load *l, struct load_connection *lc, struct config_connectio
 		mistake(&l->m, list->at, "the connection has %s; expected 2, so that one can take over "
 		    "from the other", list->n == 0 ? "no tunnel" : "one tunnel only");
 	for (item = list->first; item != NULL; item = item->next) {
-		struct seen *s = &lc->tunnel[c->tunnels_n];
+		struct seen *s;
 
 		if (c->tunnels_n == CONFIG_TUNNELS) {
 			mistake(&l->m, item->at, "a third tunnel; expected 2 in a connection");
 			return;
 		}
+		s = &lc->tunnel[c->tunnels_n];
 		s->at = item->at;
 		if (item->shape == YAML_MAP)
 			gather(l, item, HOME_TUNNEL, s);

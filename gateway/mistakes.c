@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE			/* asprintf */
+
 #include "gateway/mistakes.h"
 
 #include <stdarg.h>
