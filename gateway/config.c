@@ -205,13 +205,27 @@ inherit(struct seen *tunnel, const struct seen *connection)
 }
 
 static void
+read_tunnel(struct load *l, struct load_connection *lc, struct config_connection *c,
+    const struct yaml_node *node)
+{
+	struct config_tunnel *t = &c->tunnel[c->tunnels_n];
+	struct seen *s = &lc->tunnel[c->tunnels_n++];
+
+	s->at = node->at;
+	gather(l, node, HOME_TUNNEL, s);
+	inherit(s, &lc->seen);
+	fill(l, HOME_TUNNEL, t, s, lc->preset);
+	settle_tunnel(l, t, s, lc->preset == PRESET_AWS);
+}
+
+static void
 read_tunnels(struct load *l, struct load_connection *lc, struct config_connection *c)
 {
 	const struct yaml_node *list = lc->seen.value[KEY_TUNNELS], *item;
 	char expected[KEY_EXPECTED_LEN];
-	bool aws = lc->preset == PRESET_AWS;
+	unsigned n = 0;
 
-	if (list == NULL)
+	if (list == NULL || list->refused)
 		return;
 	if (list->shape != YAML_LIST) {
 		mistake(&l->m, list->at, "'tunnels' is %s; expected %s", yaml_shape_name(list->shape),
@@ -221,26 +235,16 @@ read_tunnels(struct load *l, struct load_connection *lc, struct config_connectio
 	if (list->n < CONFIG_TUNNELS)
 		mistake(&l->m, list->at, "the connection has %s; expected 2, so that one can take over "
 		    "from the other", list->n == 0 ? "no tunnel" : "one tunnel only");
-	for (item = list->first; item != NULL; item = item->next) {
-		struct seen *s;
-
-		if (c->tunnels_n == CONFIG_TUNNELS) {
+	for (item = list->first; item != NULL; item = item->next, n++) {
+		if (n == CONFIG_TUNNELS) {
 			mistake(&l->m, item->at, "a third tunnel; expected 2 in a connection");
 			return;
 		}
-		s = &lc->tunnel[c->tunnels_n];
-		s->at = item->at;
 		if (item->shape == YAML_MAP)
-			gather(l, item, HOME_TUNNEL, s);
-		else
+			read_tunnel(l, lc, c, item);
+		else if (!item->refused)
 			mistake(&l->m, item->at, "a tunnel is %s; expected a map with 'remote' and others",
 			    yaml_shape_name(item->shape));
-		inherit(s, &lc->seen);
-		if (item->shape == YAML_MAP) {
-			fill(l, HOME_TUNNEL, &c->tunnel[c->tunnels_n], s, lc->preset);
-			settle_tunnel(l, &c->tunnel[c->tunnels_n], s, aws);
-		}
-		c->tunnels_n++;
 	}
 }
 
@@ -277,6 +281,8 @@ read_connection(struct load *l, const struct yaml_node *node, size_t i)
 	snprintf(c->name, sizeof(c->name), "%s", node->key->text);
 	c->line = node->key->at.line;
 	lc->seen.at = node->key->at;
+	if (node->refused)
+		return;
 	if (node->shape != YAML_MAP) {
 		mistake(&l->m, node->at, "the connection is %s; expected a map with 'networks', 'tunnels' "
 		    "and others", yaml_is_empty(node) ? "empty" : yaml_shape_name(node->shape));
@@ -300,7 +306,7 @@ read_connections(struct load *l)
 	char expected[KEY_EXPECTED_LEN];
 	size_t i = 0;
 
-	if (map == NULL)
+	if (map == NULL || map->refused)
 		return;
 	if (map->shape != YAML_MAP) {
 		mistake(&l->m, map->at, "'connections' is %s; expected %s",
@@ -365,10 +371,10 @@ config_parse(const char *name, const char *text, size_t len, struct secrets *s,
 		return finish(&l, errors, warnings);
 	}
 	l.c->secrets = s;
-	tree = yaml_read(text, len, &l.m);
+	tree = yaml_tree_read(text, len, &l.m);
 	if (tree != NULL)
-		read_root(&l, yaml_root(tree));
-	yaml_free(tree);
+		read_root(&l, yaml_tree_root(tree));
+	yaml_tree_free(tree);
 	return finish(&l, errors, warnings);
 }
 

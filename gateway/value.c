@@ -397,7 +397,7 @@ read_list(const struct key *k, void *base, const struct yaml_node *list, struct 
 	}
 	for (const struct yaml_node *i = list->first; i != NULL; i = i->next) {
 		if (i->shape == YAML_WORD) {
-			right = readers[k->type](k, base, i, m) && right;
+			right = !i->refused && readers[k->type](k, base, i, m) && right;
 			continue;
 		}
 		mistake(m, i->at, "an item of '%s' is %s; expected %s", k->name,
@@ -412,6 +412,8 @@ value_parse(const struct key *k, void *base, const struct yaml_node *node, struc
 {
 	char expected[KEY_EXPECTED_LEN];
 
+	if (node->refused)
+		return false;
 	if (is_list(k))
 		value_clear(k, base);
 	if (node->shape == YAML_WORD)
@@ -426,7 +428,7 @@ value_parse(const struct key *k, void *base, const struct yaml_node *node, struc
 bool
 value_set(const struct key *k, void *base, const char *text)
 {
-	struct yaml_node word = { .shape = YAML_WORD, .plain = true };
+	struct yaml_node word = { .shape = YAML_WORD };
 	struct config_errors errors, warnings;
 	struct mistakes m;
 	char copy[1024], *save = NULL;

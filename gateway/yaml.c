@@ -192,7 +192,6 @@ read_word(struct reader *r, const yaml_event_t *e)
 	if (strlen(text) != len)	/* "\0" in double quotes */
 		mistake(r->m, node->at, "this text has a NUL character inside");
 	node->text = text;
-	node->plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	return node;
 }
 
@@ -298,11 +297,25 @@ read_group(struct reader *r, const yaml_event_t *e, unsigned depth)
 	return r->stop ? NULL : node;
 }
 
+/* An empty word stands for it, so that keys and values stay in step. */
+static struct yaml_node *
+read_alias(struct reader *r, const yaml_event_t *e)
+{
+	struct yaml_node *node = node_new(r, YAML_WORD, e->start_mark);
+	char what[SHOWN_LEN];
+
+	if (node == NULL)
+		return NULL;
+	mistake(r->m, node->at, "the alias '*%s' is not allowed here; expected the value written out",
+	    shown((const char *)e->data.alias.anchor, what));
+	node->text = "";
+	node->refused = true;
+	return node;
+}
+
 static struct yaml_node *
 read_node(struct reader *r, const yaml_event_t *e, unsigned depth)
 {
-	char what[SHOWN_LEN];
-
 	refuse_properties(r, e);
 	switch (e->type) {
 	case YAML_SCALAR_EVENT:
@@ -311,15 +324,7 @@ read_node(struct reader *r, const yaml_event_t *e, unsigned depth)
 	case YAML_MAPPING_START_EVENT:
 		return read_group(r, e, depth);
 	case YAML_ALIAS_EVENT:
-		mistake(r->m, place_of(e->start_mark),
-		    "the alias '*%s' is not allowed here; expected the value written out",
-		    shown((const char *)e->data.alias.anchor, what));
-		/* An alias stands for some value: an empty word keeps keys and values in step. */
-		struct yaml_node *node = node_new(r, YAML_WORD, e->start_mark);
-
-		if (node != NULL)
-			node->text = "";
-		return node;
+		return read_alias(r, e);
 	case YAML_NO_EVENT:
 	case YAML_STREAM_START_EVENT:
 	case YAML_STREAM_END_EVENT:
@@ -369,7 +374,7 @@ read_stream(struct reader *r)
 }
 
 struct yaml_tree *
-yaml_read(const char *text, size_t len, struct mistakes *m)
+yaml_tree_read(const char *text, size_t len, struct mistakes *m)
 {
 	struct reader r = { .m = m, .text = text, .len = len };
 
@@ -389,14 +394,14 @@ yaml_read(const char *text, size_t len, struct mistakes *m)
 	read_stream(&r);
 	yaml_parser_delete(&r.parser);
 	if (r.stop || r.tree->root == NULL) {
-		yaml_free(r.tree);
+		yaml_tree_free(r.tree);
 		return NULL;
 	}
 	return r.tree;
 }
 
 void
-yaml_free(struct yaml_tree *t)
+yaml_tree_free(struct yaml_tree *t)
 {
 	if (t == NULL)
 		return;
@@ -408,21 +413,9 @@ yaml_free(struct yaml_tree *t)
 }
 
 const struct yaml_node *
-yaml_root(const struct yaml_tree *t)
+yaml_tree_root(const struct yaml_tree *t)
 {
 	return t->root;
-}
-
-const struct yaml_node *
-yaml_get(const struct yaml_node *map, const char *key)
-{
-	if (map->shape != YAML_MAP)
-		return NULL;
-	for (const struct yaml_node *i = map->first; i != NULL; i = i->next) {
-		if (strcmp(i->key->text, key) == 0)
-			return i;
-	}
-	return NULL;
 }
 
 bool

@@ -23,22 +23,21 @@ struct yaml_node {
 	enum yaml_shape shape;
 	struct place at;
 	const char *text;		/* of a word: without NUL inside, terminated */
-	bool plain;			/* the word has no quotes */
+	bool refused;			/* an alias: said already, stands for no value */
 	struct yaml_node *key;		/* the word in front of the colon, in a map; else NULL */
 	struct yaml_node *first, *next;	/* items of a list or map, in file order */
 	unsigned n;			/* items; a key that came twice counts once */
 };
 
+/* (libyaml exports a yaml_free of its own, hence these names.) */
 struct yaml_tree;
 
 /* NULL when the text has no tree (broken, empty, too large); mistakes say why.  A tree is
  * returned, so that the rest can be judged too, where only duplicates, tags, anchors or
  * aliases were wrong. */
-struct yaml_tree *yaml_read(const char *text, size_t len, struct mistakes *m);
-void		yaml_free(struct yaml_tree *t);		/* NULL is fine */
-const struct yaml_node *yaml_root(const struct yaml_tree *t);	/* never NULL */
-/* The value of a key in a map, or NULL. */
-const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
+struct yaml_tree *yaml_tree_read(const char *text, size_t len, struct mistakes *m);
+void		yaml_tree_free(struct yaml_tree *t);		/* NULL is fine */
+const struct yaml_node *yaml_tree_root(const struct yaml_tree *t);	/* never NULL */
 /* A word with nothing in it, as after a colon alone. */
 bool		yaml_is_empty(const struct yaml_node *node);
 const char	*yaml_shape_name(enum yaml_shape shape);	/* "a map" */
