@@ -33,8 +33,8 @@ gather(struct load *l, const struct yaml_node *map, enum key_home level, struct 
 
 		if (k != NULL)
 			s->value[k - keys] = i;
-		else
-			key_unknown(&l->m, i->key->at, i->key->text, level);
+		else if ((k = key_unknown(&l->m, i->key->at, i->key->text, level)) != NULL)
+			s->meant[k - keys] = true;
 	}
 }
 
@@ -53,7 +53,7 @@ fill(struct load *l, enum key_home home, void *base, const struct seen *s, enum 
 			continue;
 		if (text != NULL && !value_set(k, base, text))
 			mistake(&l->m, s->at, "the default of '%s' cannot be read", k->name);
-		if (s->value[i] == NULL && k->required)
+		if (s->value[i] == NULL && k->required && !s->meant[i])
 			mistake(&l->m, s->at, "%s has no '%s'; expected %s", owner[home], k->name,
 			    key_expected(k, expected));
 		if (s->value[i] != NULL && k->size > 0)
@@ -201,6 +201,7 @@ inherit(struct seen *tunnel, const struct seen *connection)
 	for (size_t i = 0; i < KEY_N; i++) {
 		if (keys[i].shared && tunnel->value[i] == NULL)
 			tunnel->value[i] = connection->value[i];
+		tunnel->meant[i] |= keys[i].shared && connection->meant[i];
 	}
 }
 

@@ -13,7 +13,8 @@ static void
 check_addresses(struct load *l, const struct config_tunnel *t, const struct seen *s)
 {
 	if (t->local.family == AF_UNSPEC) {
-		if (s->value[KEY_LOCAL] == NULL && s->value[KEY_LOCAL_ID] == NULL)
+		if (s->value[KEY_LOCAL] == NULL && s->value[KEY_LOCAL_ID] == NULL &&
+		    !s->meant[KEY_LOCAL] && !s->meant[KEY_LOCAL_ID])
 			mistake(&l->m, s->at, "the tunnel has neither 'local' nor 'local-id'; expected "
 			    "one of them, for our identity is our outside address unless it is named");
 	} else if (t->remote.family != AF_UNSPEC) {
@@ -32,7 +33,7 @@ check_probe(struct load *l, const struct config_tunnel *t, const struct seen *s)
 	unsigned i = t->probe.family == AF_INET6;
 
 	if (t->probe.family == AF_UNSPEC) {
-		if (s->value[KEY_INSIDE] == NULL && s->value[KEY_PROBE] == NULL)
+		if (s->value[KEY_INSIDE] == NULL && !s->meant[KEY_INSIDE] && s->value[KEY_PROBE] == NULL)
 			mistake_warn(&l->m, s->at, "the tunnel has no 'inside' address to ask from; a "
 			    "silent loss is noticed by IKE liveness only");
 	} else if (t->inside_len[i] == 0)
@@ -51,7 +52,7 @@ check_inside_aws(struct load *l, const struct config_tunnel *t, const struct see
 	bool own = (v4[2] <= 5 && (v4[3] & 0xfc) == 0) || (v4[2] == 169 && (v4[3] & 0xfc) == 252);
 
 	if (t->inside_len[0] == 0 && t->inside_len[1] == 0) {
-		if (s->value[KEY_INSIDE] == NULL)
+		if (s->value[KEY_INSIDE] == NULL && !s->meant[KEY_INSIDE])
 			mistake(&l->m, s->at, "the tunnel has no 'inside'; expected the inside network that "
 			    "AWS shows for it, such as 169.254.80.144/30");
 		return;

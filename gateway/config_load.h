@@ -14,6 +14,7 @@
 struct seen {
 	struct place at;		/* of the connection's name, or of the tunnel */
 	const struct yaml_node *value[KEY_N];	/* NULL: not written */
+	bool meant[KEY_N];		/* a misspelt word was probably this key: not missed too */
 };
 
 struct load_connection {

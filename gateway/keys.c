@@ -229,7 +229,7 @@ listed(const char *list, const char *word)
 	return false;
 }
 
-void
+const struct key *
 key_unknown(struct mistakes *m, struct place at, const char *name, enum key_home level)
 {
 	struct nearest near = nearest_to(name);
@@ -253,6 +253,7 @@ key_unknown(struct mistakes *m, struct place at, const char *name, enum key_home
 	else
 		mistake(m, at, "'%s' is not a key of %s%s", shown(name, word), level_name[level],
 		    near.best != NULL ? nearest_str(&near, hint) : "; see tandem.yaml(5)");
+	return elsewhere == NULL && near.best != NULL ? key_find(near.best, level) : NULL;
 }
 
 static void

@@ -109,8 +109,9 @@ const char	*key_default(const struct key *k, enum key_preset preset);
 bool		key_fits(const struct key *k, enum key_home level);
 /* A key that may be written at this level, or NULL. */
 const struct key *key_find(const char *name, enum key_home level);
-/* Say that a word is no key of this level, and what it could have meant. */
-void		key_unknown(struct mistakes *m, struct place at, const char *name,
+/* Say that a word is no key of this level, and what it could have meant.  Returns the key that
+ * it proposes, or NULL: that one then need not be missed too. */
+const struct key *key_unknown(struct mistakes *m, struct place at, const char *name,
 		    enum key_home level);
 /* "a number from 64 to 8192", "start or add": for messages.  Returns buf. */
 #define KEY_EXPECTED_LEN	112

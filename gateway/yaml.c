@@ -189,8 +189,10 @@ read_word(struct reader *r, const yaml_event_t *e)
 		return give_up(r);
 	}
 	memcpy(text, e->data.scalar.value, len);
-	if (strlen(text) != len)	/* "\0" in double quotes */
+	if (strlen(text) != len) {	/* "\0" in double quotes */
 		mistake(r->m, node->at, "this text has a NUL character inside");
+		node->refused = true;
+	}
 	node->text = text;
 	return node;
 }

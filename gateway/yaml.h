@@ -23,7 +23,7 @@ struct yaml_node {
 	enum yaml_shape shape;
 	struct place at;
 	const char *text;		/* of a word: without NUL inside, terminated */
-	bool refused;			/* an alias: said already, stands for no value */
+	bool refused;			/* said already (an alias, a NUL inside): no value */
 	struct yaml_node *key;		/* the word in front of the colon, in a map; else NULL */
 	struct yaml_node *first, *next;	/* items of a list or map, in file order */
 	unsigned n;			/* items; a key that came twice counts once */

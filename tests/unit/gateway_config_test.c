@@ -52,7 +52,7 @@ static const struct fix_case mistakes[] = {
 	{ "lifetime: 1h", "guard: no", "6:12", "expected on, always or off; did you mean 'on'?" },
 	{ "lifetime: 1h", "preset: asw", "6:13", "did you mean 'aws'?" },
 	{ "lifetime: 1h", "pin: 3", "6:10", "expected 1 or 2" },
-	{ "lifetime: 1h", "mtu: 575", "6:10", "from 576 to 9216route" },
+	{ "lifetime: 1h", "mtu: 575", "6:10", "from 576 to 9216 or route" },
 	{ "lifetime: 1h", "ike: aes256gcm16-prfsha384-ecp385", "6:10", "ecp384" },
 	{ "lifetime: 1h", "ike: aes256gcm16", "6:10", "'ike'" },
 	{ "lifetime: 1h", "esp: [aes256gcm16, aes256gcm16]", "6:24", "given twice" },
@@ -85,8 +85,8 @@ static const struct fix_case mistakes[] = {
 	{ "psk-file: a", "psk-file: a\n        local-id: a b", "12:19", "'local-id':" },
 	{ "      - local: 192.0.2.2\n        remote: 203.0.113.2\n        inside: 169.254.10.5/30\n"
 	    "        psk-file: b\n", "", "8:7", "one tunnel only; expected 2" },
-	{ "      - local: 192.0.2.2\n", "      - third\n      - local: 192.0.2.2\n", "12:9",
-	    "a tunnel is a word" },
+	{ "      - local: 192.0.2.2\n        remote: 203.0.113.2\n        inside: 169.254.10.5/30\n"
+	    "        psk-file: b\n", "      - second\n", "12:9", "a tunnel is a word" },
 	{ "log: info", "log: &x info", "1:6", "the anchor '&x' is not allowed" },
 	{ "log: info", "log: !!str info", "1:6", "the tag" },
 	{ "log: info", "log: *x", "1:6", "the alias '*x' is not allowed" },
