@@ -76,11 +76,25 @@ inside_json(const struct config_tunnel *t)
 	return array;
 }
 
+/* Key ids are any bytes, so they are given as they were written, not as the log shows them. */
+static json_t *
+id_json(const struct ike_id *id)
+{
+	char text[ID_STRLEN];
+
+	if (id->type == 0)
+		return NULL;
+	if (id->type != ID_KEY_ID)
+		return json_string(id_str(id, text, sizeof(text)));
+	snprintf(text, sizeof(text), "keyid:%.*s", (int)id->len, (const char *)id->data);
+	return json_string(text);
+}
+
 json_t *
 value_json(const struct key *k, const void *base)
 {
 	const void *p = value_member(k, base);
-	char text[ID_STRLEN];
+	char text[IP_STRLEN];
 	json_t *word;
 
 	switch (k->type) {
@@ -103,8 +117,7 @@ value_json(const struct key *k, const void *base)
 	case TYPE_INSIDE:
 		return inside_json(base);
 	case TYPE_ID:
-		return ((const struct ike_id *)p)->type != 0 ?
-		    json_string(id_str(p, text, sizeof(text))) : NULL;
+		return id_json(p);
 	case TYPE_PATH:
 	case TYPE_DEVICE:
 		return *(const char *)p != '\0' ? json_string(p) : NULL;
