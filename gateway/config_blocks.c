@@ -226,7 +226,8 @@ config_check_blocks(struct load *l)
 		for (unsigned t = 0; t < c->tunnels_n; t++)
 			add_tunnel(&bs, c, &c->tunnel[t], &lc->tunnel[t]);
 	}
-	qsort(bs.b, bs.n, sizeof(*bs.b), by_address);
+	if (bs.n > 0)
+		qsort(bs.b, bs.n, sizeof(*bs.b), by_address);
 	sweep(&bs);
 	free(bs.b);
 }

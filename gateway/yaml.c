@@ -392,7 +392,7 @@ yaml_tree_read(const char *text, size_t len, struct mistakes *m)
 		return NULL;
 	}
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
+	yaml_parser_set_input_string(&r.parser, (const unsigned char *)(len > 0 ? text : ""), len);
 	read_stream(&r);
 	yaml_parser_delete(&r.parser);
 	if (r.stop || r.tree->root == NULL) {
