@@ -13,7 +13,7 @@
  */
 struct secrets;
 
-#define SECRET_MAX	4096		/* bytes, the largest slot */
+#define SECRET_MAX	8192		/* bytes, the largest slot: a struct child_sa fits */
 
 struct secrets	*secrets_new(void);		/* NULL: no memory */
 void		secrets_free(struct secrets *s);	/* wipes all that is left */
