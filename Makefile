@@ -13,7 +13,7 @@ B       ?= build/$(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
 CC      ?= gcc
 LIBS    := libsodium libcrypto libmnl libevent yaml-0.1 jansson
 CFLAGS  ?= -O2 -g
-CFLAGS  += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+CFLAGS  += -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
            -Wvla -fno-strict-aliasing -fstack-protector-strong $(WERROR) -I. -pthread \
            $(shell pkg-config --cflags $(LIBS)) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS += $(if $(SAN),-fsanitize=$(SAN)) -pthread
