@@ -75,7 +75,7 @@ struct host_answer {
 	bool existed;			/* it was there already */
 	unsigned ifindex;
 	int fd;				/* in the receiver's process, which owns it; -1: none */
-	struct host_request what;	/* HOST_LIST: the request that would make it */
+	struct host_request what;	/* the request answered; HOST_LIST: the one that would make it */
 	char text[160];			/* a sentence when err is set */
 };
 

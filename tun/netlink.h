@@ -63,8 +63,8 @@ struct nl_way {
 	bool gateway;			/* through a router; else on the link */
 	bool carrier;			/* of the device */
 };
-/* -ENETUNREACH, -EHOSTUNREACH, -EACCES: there is none, or one that says no; -EINVAL: `from` is
- * not an address of this host. */
+/* -ENETUNREACH, -EHOSTUNREACH, -EACCES: there is none, or one that says no, or (also -EINVAL)
+ * `from` is not an address of this host. */
 int	nl_way(struct nl *nl, const struct ip *to, const struct ip *from, struct nl_way *way);
 /* Is an address configured on this host (and not tentative)?  Its device's name, MTU and carrier
  * and the address itself go to *way, which may be NULL. */

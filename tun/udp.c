@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE		/* sendmmsg, recvmmsg, in6_pktinfo */
 #include "tun/udp.h"
 
 #include <errno.h>
