@@ -107,8 +107,9 @@ claim_caps(uint64_t permitted, uint64_t effective)
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct now[2];
 
-	/* The bounding set first: it takes CAP_SETPCAP to shrink it.  Without it an exec by uid 0
-	 * would bring everything back; PR_SET_NO_NEW_PRIVS stands behind. */
+	/* An exec by uid 0 would bring back what is in the bounding set: PR_SET_NO_NEW_PRIVS keeps
+	 * it from that.  The smaller set is the second line; it takes CAP_SETPCAP, which the
+	 * broker has and the engine, forked later, has not. */
 	for (unsigned cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
 		if ((permitted & CLAIM_CAP_BIT(cap)) == 0)
 			(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);

@@ -27,8 +27,8 @@ int	claim_netns(int *fd, char *why, size_t cap);
 int	claim_lock(const char *path, int *fd, char *why, size_t cap);
 
 #define CLAIM_CAP_BIT(cap)	(UINT64_C(1) << (cap))
-/* Drop all capabilities but these from every set: `permitted` and, of them, `effective` stay.
- * What we do not have is no error: not having it is the point.  0 or -errno. */
+/* Drop all capabilities but these: `permitted` and, of them, `effective` stay, and no exec brings
+ * more.  What we do not have is no error: not having it is the point.  0 or -errno. */
 int	claim_caps(uint64_t permitted, uint64_t effective);
 
 /* A sysctl that we changed and what it was. */
