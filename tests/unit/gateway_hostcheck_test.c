@@ -190,7 +190,7 @@ START_TEST(a_dropping_filter_is_found_and_mended)
 	if (!make_host() || access("/usr/sbin/nft", X_OK) != 0)
 		return;
 	ck_assert_int_eq(system("/usr/sbin/nft 'table ip guard { chain thru { type filter hook forward priority 0; "
-	    "policy drop; } chain input { type filter hook input priority 0; policy drop; } }'"), 0);
+	    "policy drop; }; chain local { type filter hook input priority 0; policy drop; }; }'"), 0);
 	run(&in);
 	ck_assert_uint_eq(n, 1);
 	ck_assert_ptr_nonnull(strstr(out[0].sentence, "ip guard thru"));
