@@ -78,9 +78,11 @@ $(FUZZ): $(B)/%: $(B)/tests/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuz
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LDLIBS)
 
+# A tool of the namespace tests stands alone; broker_test is the broker with a toy engine.
+$(B)/netns/broker_test: $(call libs_of,gateway)
 $(TOOLS): $(B)/%: $(B)/tests/%.o
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^
+	$(LINK) -o $@ $^ $(LDLIBS)
 
 tests: $(UNIT) $(SIM) $(FUZZ)		## build the tests
 
