@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gateway/client.h"
+#include "gateway/findings.h"
 #include "gateway/show.h"
 #include "gateway/version.h"
 
@@ -96,6 +97,16 @@ act(const struct cli *cli, json_t *q)
 	return good ? CLI_WELL : CLI_FAILED;
 }
 
+/* What on this host is in the way; only root, in the daemon's network namespace, sees that. */
+static void
+add_findings(json_t *status)
+{
+	json_t *list = geteuid() == 0 ? findings_of_status(status) : NULL;
+
+	if (list != NULL)
+		json_object_set_new(status, "findings", list);
+}
+
 static int
 do_status(const struct cli *cli)
 {
@@ -104,6 +115,7 @@ do_status(const struct cli *cli)
 
 	if (a == NULL)
 		return CLI_FAILED;
+	add_findings(a);
 	if (cli->json)
 		print_json(a);
 	if (!json_is_true(json_object_get(a, "ok"))) {
@@ -205,7 +217,7 @@ do_help(const struct cli *cli)
 
 static const struct cli_verb verbs[] = {
 	{ "run",      "",                "the daemon, in the foreground",            "csj", 0, 0, cli_run },
-	{ "check",    "",                "check the configuration and this host",    "cjk",  0, 0, cli_check },
+	{ "check",    "",                "check the configuration and this host",    "csjk",  0, 0, cli_check },
 	{ "status",   "[CONNECTION]",    "which tunnel carries traffic, and how it is", "sj", 0, 1, do_status },
 	{ "watch",    "",                "status, then every event as it happens",   "sj",   0, 0, do_watch },
 	{ "up",       "CONNECTION[/N]",  "open tunnels",                             "sj",   1, 1, do_up },

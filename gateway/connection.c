@@ -92,11 +92,43 @@ address(struct gw *g, const struct gw_connection *c, const struct config_tunnel 
 	ask(g, c, &q);
 }
 
+/* `host: manage`: forwarding of the families that the connection carries.  The broker remembers
+ * what was and restores it at a clean stop. */
+static void
+forwarding(struct gw *g, const struct gw_connection *c)
+{
+	bool v6[2] = { false, false };
+
+	for (size_t i = 0; i < c->conf->networks_n; i++)
+		v6[c->conf->networks[i].ip.family == AF_INET6] = true;
+	for (int k = 0; k < 2; k++) {
+		struct host_request q = { .op = HOST_SYSCTL_SET, .value = 1,
+		    .sysctl = k == 0 ? HOST_SYSCTL_FORWARD4 : HOST_SYSCTL_FORWARD6 };
+
+		if (v6[k])
+			ask(g, c, &q);
+	}
+}
+
+void
+connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device)
+{
+	struct host_request q = { .op = HOST_SYSCTL_SET, .sysctl = HOST_SYSCTL_RP_FILTER, .value = 2 };
+
+	if (g->config->host != HOST_MANAGE || strcmp(t->uplink, device) == 0)
+		return;
+	snprintf(t->uplink, sizeof(t->uplink), "%s", device);
+	memcpy(q.name, t->uplink, sizeof(q.name));
+	ask(g, t->c, &q);
+}
+
 static void
 host_up(struct gw *g, struct gw_connection *c)
 {
 	struct host_request q = { .op = HOST_TUN_OPEN };
 
+	if (g->config->host == HOST_MANAGE)
+		forwarding(g, c);
 	for (size_t i = 0; i < c->conf->networks_n; i++)
 		guard(g, c, &c->conf->networks[i], true);
 	name_device(c->conf, &q);

@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "gateway/broker.h"
 #include "gateway/cli.h"
+#include "gateway/findings.h"
 #include "gateway/gateway.h"
 #include "gateway/keys.h"
 #include "gateway/version.h"
@@ -75,34 +77,61 @@ print_list(const char *name, const struct config_errors *e)
 	putchar(']');
 }
 
+struct checked {
+	struct config *config;		/* NULL: mistakes */
+	struct config_errors errors, warnings;
+	json_t *findings;
+};
+
+static void
+check_json(const struct checked *c)
+{
+	printf("{\"ok\": %s", c->config != NULL ? "true" : "false");
+	print_list("errors", &c->errors);
+	print_list("warnings", &c->warnings);
+	if (c->config != NULL) {
+		fputs(", \"findings\": ", stdout);
+		json_dumpf(c->findings, stdout, JSON_COMPACT);
+		fputs(", \"config\": ", stdout);
+		config_print(c->config, stdout, true);
+	}
+	puts("}");
+}
+
+static void
+check_text(const struct checked *c, const char *file)
+{
+	print_errors(&c->errors, "");
+	print_errors(&c->warnings, "warning: ");
+	if (c->config == NULL) {
+		fprintf(stderr, "tandem: %zu mistake%s in %s\n", c->errors.n,
+		    c->errors.n == 1 ? "" : "s", file);
+		return;
+	}
+	config_print(c->config, stdout, false);
+	fflush(stdout);
+	findings_print(c->findings, stderr);
+}
+
+/* Ports are looked at only where no daemon of ours answers: else it is that which has them. */
 static int
 check_file(const struct cli *cli, struct secrets *s)
 {
-	struct config_errors errors = { 0 }, warnings = { 0 };
-	struct config *c = config_load(cli->config, s, &errors, &warnings);
-	bool good = c != NULL;
+	struct checked c = { 0 };
+	bool good;
 
-	if (cli->json) {
-		printf("{\"ok\": %s", good ? "true" : "false");
-		print_list("errors", &errors);
-		print_list("warnings", &warnings);
-		if (good) {
-			fputs(", \"config\": ", stdout);
-			config_print(c, stdout, true);
-		}
-		puts("}");
-	} else {
-		print_errors(&errors, "");
-		print_errors(&warnings, "warning: ");
-		if (good)
-			config_print(c, stdout, false);
-		else
-			fprintf(stderr, "tandem: %zu mistake%s in %s\n", errors.n,
-			    errors.n == 1 ? "" : "s", cli->config);
-	}
-	config_free(c);
-	config_errors_free(&errors);
-	config_errors_free(&warnings);
+	c.config = config_load(cli->config, s, &c.errors, &c.warnings);
+	good = c.config != NULL;
+	if (good)
+		c.findings = findings_of_config(c.config, access(cli->socket, F_OK) != 0);
+	if (cli->json)
+		check_json(&c);
+	else
+		check_text(&c, cli->config);
+	json_decref(c.findings);
+	config_free(c.config);
+	config_errors_free(&c.errors);
+	config_errors_free(&c.warnings);
 	return good ? CLI_WELL : CLI_FAILED;
 }
 

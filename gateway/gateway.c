@@ -22,6 +22,7 @@
 
 #include "base/log.h"
 #include "gateway/control.h"
+#include "gateway/findings.h"
 #include "gateway/version.h"
 #include "tun/udp.h"
 
@@ -464,6 +465,16 @@ load(struct gw *g)
 	return g->config != NULL;
 }
 
+/* Before anything is changed on the host, so that what is named is not of our making. */
+static void
+look_at_host(const struct gw *g)
+{
+	json_t *findings = findings_of_config(g->config, false);
+
+	findings_log(findings);
+	json_decref(findings);
+}
+
 static const char *
 socket_path(const struct gw *g)
 {
@@ -483,6 +494,7 @@ start(struct gw *g)
 	}
 	if (!load(g) || (g->loop = loop_new()) == NULL || !watch_all(g))
 		return false;
+	look_at_host(g);
 	g->control = control_new(g, socket_path(g));
 	if (g->control == NULL)
 		return false;

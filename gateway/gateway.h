@@ -42,6 +42,7 @@ struct gw_tunnel {
 	enum aead_id aead;		/* of the Child SA; AEAD_NONE before the first */
 	unsigned outer_mtu;		/* of the route to the peer, or configured */
 	bool present, carrier;		/* its outside address is there; its uplink has carrier */
+	char uplink[IFNAMSIZ];		/* whose filter was loosened, with host: manage */
 	usec_t heard;			/* last_in of the newest sample */
 };
 
@@ -133,6 +134,8 @@ void		connection_change(struct gw *g, struct gw_connection *c,
 void		connection_path(struct gw *g, struct gw_connection *c);
 /* The device's MTU from its tunnels' suites and outer MTUs; sets it where it changed. */
 void		connection_mtu(struct gw *g, struct gw_connection *c);
+/* The device by which the peer is reached: with `host: manage` its reverse-path filter is loosened. */
+void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
 void		connection_guards_keep_always(struct gw *g);	/* at a clean stop */
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "gateway/findings.h"
 #include "gateway/show.h"
 
 #include <string.h>
@@ -183,8 +184,9 @@ show_status(const json_t *s, FILE *to, bool colour)
 		fprintf(to, "  %s %lld", key, (long long)json_integer_value(v));
 	if (json_object_size(json_object_get(s, "drops")) > 0)
 		fputc('\n', to);
-	json_array_foreach(json_object_get(s, "findings"), i, v)
-		fprintf(to, "\n%s%s%s\n    %s\n", l->warn, str(v, "what"), l->off, str(v, "command"));
+	if (json_array_size(json_object_get(s, "findings")) > 0)
+		fputc('\n', to);
+	findings_print(json_object_get(s, "findings"), to);
 }
 
 void

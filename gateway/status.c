@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/findings.h"
 #include "gateway/gateway.h"
 #include "gateway/version.h"
 
@@ -141,6 +142,7 @@ tunnel_json(struct gw *g, const struct gw_tunnel *t, usec_t now)
 	json_object_set_new(o, "local", t->up ? endpoint_json(&t->local) : ip_json(&t->conf->local));
 	json_object_set_new(o, "remote", t->up ? endpoint_json(&t->remote) :
 	    ip_json(&t->conf->remote));
+	json_object_set_new(o, "remote_ip", ip_json(&t->conf->remote));
 	json_object_set_new(o, "inside_local", ip_json(&t->conf->inside_local[0]));
 	json_object_set_new(o, "inside_peer", ip_json(&t->conf->inside_peer[0]));
 	json_object_set_new(o, "inside_local6", ip_json(&t->conf->inside_local[1]));
@@ -283,6 +285,7 @@ status_json(struct gw *g, const char *only)
 	json_object_set_new(o, "packets", packets_json(&st));
 	json_object_set_new(o, "ike", totals_json(g));
 	json_object_set_new(o, "ciphers", ciphers_json(g));
+	json_object_set_new(o, "netns", json_integer(findings_netns()));
 	json_object_set_new(o, "secrets_locked", json_boolean(secrets_locked(g->secrets)));
 	return o;
 }

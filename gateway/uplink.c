@@ -57,6 +57,8 @@ uplink_look(struct gw *g)
 
 			look(g, t, &present, &way);
 			tell(g, t, present, present && way.carrier);
+			if (present)
+				connection_uplink(g, t, way.device);
 			if (present && way.mtu != 0 && way.mtu != t->outer_mtu) {
 				t->outer_mtu = way.mtu;
 				resized = true;

@@ -17,7 +17,7 @@ connections:
     preset: tandem
     mode: {mode}
     networks: [{networks}]
-    tunnels:
+{settings}    tunnels:
 """
 
 
@@ -33,10 +33,11 @@ def seen_as(side, p, hidden, family):
     return site_ab.outside(side, p, family)[0]
 
 
-def configuration(lab, side, ipv6):
+def configuration(lab, side, ipv6, settings):
     hidden, far, family = lab.state["options"]["nat"], path.other(side), 6 if ipv6 else 4
     v4, v6 = site_ab.LAN[far]
     text = CONNECTION.format(side=side, far=far, name=lab.name, mode=mode(side, hidden),
+                             settings="".join("    {}: {}\n".format(*s.split("=", 1)) for s in settings),
                              networks=f"{v4}.0/24, '{v6}:/64'")
     for p in "12":
         mine, theirs = site_ab.outside(side, p, family)[0], site_ab.outside(far, p, family)[0]
@@ -49,10 +50,10 @@ def configuration(lab, side, ipv6):
     return text
 
 
-def write(lab, side, ipv6):
+def write(lab, side, ipv6, settings):
     file = os.path.join(lab.dir, side + ".yaml")
     with open(file, "w") as f:
-        f.write(configuration(lab, side, ipv6))
+        f.write(configuration(lab, side, ipv6, settings))
     return file
 
 
@@ -63,7 +64,7 @@ def secrets(lab):
             f.write(base64.b32encode(os.urandom(20)) + b"\n")
 
 
-def start(lab, binary, ipv6):
+def start(lab, binary, ipv6, settings):
     """Start both, return when both control sockets are there; the tunnels come a moment later."""
     binary = os.path.abspath(binary)
     if not os.access(binary, os.X_OK):
@@ -71,7 +72,7 @@ def start(lab, binary, ipv6):
     secrets(lab)
     lab.state["tandem"] = {}
     for side in "ab":
-        config = write(lab, side, ipv6)
+        config = write(lab, side, ipv6, settings)
         socket, log = (os.path.join(lab.dir, side + end) for end in (".sock", ".log"))
         lab.state["tandem"][f"gw-{side}"] = {"config": config, "socket": socket, "log": log}
         lab.spawn(f"gw-{side}", f"tandem {side}",

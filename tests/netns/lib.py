@@ -109,7 +109,8 @@ class Lab:
         argv = [os.path.join(ROOT, "scripts/lab"), verb, "--name", self.name, "--json"]
         for key, value in options.items():
             flag = "--" + key.replace("_", "-")
-            argv += [flag] if value is True else [] if value in (None, False) else [flag, str(value)]
+            for one in value if isinstance(value, list) else [value]:
+                argv += [flag] if one is True else [] if one in (None, False) else [flag, str(one)]
         done = run(argv + [str(a) for a in args], check=False, timeout=300)
         try:
             answer = json.loads(done.stdout.strip().split("\n")[-1])
