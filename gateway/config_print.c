@@ -82,10 +82,7 @@ word_print(const json_t *v, char *buf, size_t cap)
 		snprintf(buf, cap, "%lld", (long long)json_integer_value(v));
 	else
 		snprintf(buf, cap, "%s", json_is_true(v) ? "true" : "false");
-	for (; *buf != '\0'; buf++) {	/* nothing that a terminal obeys */
-		if ((unsigned char)*buf < ' ' || *buf == 0x7f)
-			*buf = '?';
-	}
+	printable(buf);
 }
 
 static void
