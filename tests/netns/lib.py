@@ -67,9 +67,18 @@ def end(proc, sig=signal.SIGTERM, timeout=10):
 
 
 def build(target, variant="plain"):
-    """The path of a built program ("netns/stream", "tandem"), made if it is not there."""
+    """
+    The path of a built program ("netns/stream", "tandem").  Our small tools are made when they are
+    missing or older than their source, a gateway only when it is missing.
+    """
     path = os.path.join(ROOT, "build", variant, target)
-    if not os.path.exists(path):
+    stale = not os.path.exists(path)
+    if target.startswith("netns/") and not stale:
+        stem = os.path.join(HERE, os.path.basename(target))
+        sources = [stem + ".c"] + ([os.path.join(stem, f) for f in os.listdir(stem)]
+                                   if os.path.isdir(stem) else [])
+        stale = os.path.getmtime(path) < max(os.path.getmtime(f) for f in sources)
+    if stale:
         san = {"plain": [], "address-undefined": ["SAN=address,undefined"], "thread": ["SAN=thread"]}
         run(["make", "-s", "-C", ROOT] + san[variant] + [f"build/{variant}/{target}"], timeout=900)
     return path
