@@ -211,10 +211,10 @@ START_TEST(sealed_as_the_rfcs_say)
 	for (int i = 0; i < LAST_N * 2; i++) {
 		bool esn = i % 2 != 0;
 
+		bench_init(&b, rig_suites[_i], esn, last_number(i / 2, esn));
 		for (size_t len = 40; len < 80; len++) {
 			const struct flow *f = len % 2 != 0 ? &flow_v6 : &flow_v4;
 
-			bench_init(&b, rig_suites[_i], esn, last_number(i / 2, esn));
 			bench_packet(&b, f, len);
 			memcpy(inner, pkt_data(&b.p), len);
 			ck_assert_int_eq(seal_packet(b.out, b.scratch, &b.p, b.k.seq), PASS);
@@ -227,8 +227,8 @@ START_TEST(sealed_as_the_rfcs_say)
 			ck_assert_mem_eq(text, inner, len);
 			for (unsigned pad = 1; pad <= text[n - 2]; pad++)
 				ck_assert_uint_eq(text[len + pad - 1], pad);
-			bench_fini(&b);
 		}
+		bench_fini(&b);
 	}
 }
 END_TEST
