@@ -2,22 +2,25 @@
 #
 #   SAN=address,undefined | SAN=thread   a sanitizer build, in a folder of its own
 #   WERROR=                              warnings do not stop the build (for packagers)
+#   CFLAGS= CPPFLAGS= LDFLAGS=           added to our own
 #   DESTDIR= PREFIX=                     where `make install` puts things
 
 SAN     ?=
 WERROR  ?= -Werror
+CFLAGS  ?= -O2 -g
 PREFIX  ?= /usr
 comma   := ,
 B       ?= build/$(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
 
-CC      ?= gcc
 LIBS    := libsodium libcrypto libmnl libevent yaml-0.1 jansson
-CFLAGS  ?= -O2 -g
-CFLAGS  += -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-           -Wvla -fno-strict-aliasing -fstack-protector-strong $(WERROR) -I. -pthread \
-           $(shell pkg-config --cflags $(LIBS)) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-LDFLAGS += $(if $(SAN),-fsanitize=$(SAN)) -pthread
-LDLIBS   = $(shell pkg-config --libs $(LIBS))
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla $(WERROR)
+HARDEN  := -fno-strict-aliasing -fstack-protector-strong \
+           $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+COMPILE := $(CC) -std=gnu11 -D_GNU_SOURCE= $(WARN) $(HARDEN) -I. -pthread $(shell pkg-config --cflags $(LIBS)) \
+           $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
+LINK    := $(CC) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -pthread -Wl,--as-needed,-z,relro,-z,now $(LDFLAGS)
+LDLIBS  := $(shell pkg-config --libs $(LIBS))
+CHECK   := $(shell pkg-config --libs check)
 
 FOLDERS := base ike esp tun gateway
 src      = $(filter-out gateway/main.c,$(wildcard $(1)/*.c))
@@ -32,67 +35,77 @@ USES_tun     := tun base
 USES_gateway := gateway ike esp tun base
 USES_sim     := gateway ike esp tun base
 
-UNIT    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
-SIM     := $(patsubst tests/sim/%.c,$(B)/sim/%,$(wildcard tests/sim/*_test.c))
-TOOLS   := $(patsubst tests/netns/%.c,$(B)/netns/%,$(wildcard tests/netns/*.c))
-FUZZ    := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
-SIMWORLD := $(call objs,$(filter-out %_test.c,$(wildcard tests/sim/*.c)))
+# The programs of a tests folder whose names end in _$(2), e.g. $(call programs,unit,test).
+programs = $(patsubst tests/%.c,$(B)/%,$(wildcard tests/$(1)/*_$(2).c))
+UNIT    := $(call programs,unit,test)
+SIM     := $(call programs,sim,test)
+FUZZ    := $(call programs,fuzz,fuzz)
+BENCH   := $(call programs,bench,bench)
+TOOLS   := $(patsubst tests/%.c,$(B)/%,$(wildcard tests/netns/*.c))
+WORLD   := $(call objs,$(filter-out %_test.c,$(wildcard tests/sim/*.c)))
+LIBRARIES := $(foreach f,$(FOLDERS),$(call lib,$(f)))
 
-all: $(if $(wildcard gateway/main.c),$(B)/tandem) $(foreach f,$(FOLDERS),$(call lib,$(f))) $(TOOLS)	## build everything but the tests
+all: $(if $(wildcard gateway/main.c),$(B)/tandem) $(LIBRARIES) $(TOOLS)	## build everything but the tests
 
 $(B)/tandem: $(B)/gateway/main.o $(foreach f,$(USES_gateway),$(call lib,$(f)))
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(LINK) -o $@ $^ $(LDLIBS)
 
 define library
 $(call lib,$(1)): $(call objs,$(call src,$(1)))
-	@rm -f $$@
+	@mkdir -p $$(@D) && rm -f $$@
 	ar rcs $$@ $$^
 endef
 $(foreach f,$(FOLDERS),$(eval $(call library,$(f))))
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(COMPILE) -o $@ $<
 
-# A unit test is named FOLDER_STEM_test.c and is linked with what FOLDER may use.
-layer    = $(firstword $(subst _, ,$(notdir $(1))))
-libs_of  = $(foreach f,$(USES_$(1)),$(call lib,$(f)))
-CHECK    = $(shell pkg-config --libs check)
+# Programs named FOLDER_STEM_test (_fuzz, _bench) are linked with what FOLDER may use.
 .SECONDEXPANSION:
-$(UNIT): $(B)/unit/%: $(B)/tests/unit/%.o $$(call libs_of,$$(call layer,$$*))
+libs_of  = $(foreach f,$(USES_$(1)),$(call lib,$(f)))
+layer    = $(call libs_of,$(firstword $(subst _, ,$(notdir $(1)))))
+$(UNIT) $(BENCH): $(B)/%: $(B)/tests/%.o $$(call layer,$$*)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK) $(LDLIBS)
+	$(LINK) -o $@ $^ $(CHECK) $(LDLIBS)
 
-$(SIM): $(B)/sim/%: $(B)/tests/sim/%.o $(SIMWORLD) $(call libs_of,sim)
+$(SIM): $(B)/%: $(B)/tests/%.o $(WORLD) $(call libs_of,sim)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK) $(LDLIBS)
+	$(LINK) -o $@ $^ $(CHECK) $(LDLIBS)
 
-$(TOOLS): $(B)/netns/%: $(B)/tests/netns/%.o
+# A fuzz target has LLVMFuzzerTestOneInput; without libFuzzer a driver replays files into it.
+$(FUZZ): $(B)/%: $(B)/tests/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o) $$(call layer,$$*)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^
+	$(LINK) -o $@ $^ $(LDLIBS)
 
-# A fuzz target has LLVMFuzzerTestOneInput; without clang it is linked with a driver that replays its seeds.
-$(FUZZ): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $$(call libs_of,$$(call layer,$$*))
+# A tool of the namespace tests stands alone; broker_test is the broker with a toy engine.
+$(B)/netns/broker_test: $(call libs_of,gateway)
+$(TOOLS): $(B)/%: $(B)/tests/%.o
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(LINK) -o $@ $^ $(LDLIBS)
 
 tests: $(UNIT) $(SIM) $(FUZZ)		## build the tests
 
 check: all tests			## run unit, simulated-world and seed-replay tests
 	@scripts/check $(B)
 
-layers: $(foreach f,$(FOLDERS),$(call lib,$(f)))	## check that no folder uses what it must not
+layers: $(LIBRARIES)			## check that no folder uses what it must not
 	@scripts/layers $(B)
 
 T ?= 60
-fuzz:					## fuzz every parser for T seconds (T=60)
+fuzz:					## fuzz every parser for T seconds (T=60; needs clang)
 	@scripts/fuzz $(T)
+
+bench: $(BENCH)				## build the benchmarks
 
 interop: all				## run against strongSwan in network namespaces (root)
 	@tests/netns/interop
 
+SHARE   := $(DESTDIR)$(PREFIX)/share
 install: all				## install the binary, man pages and completion
-	install -D -m 0755 $(B)/tandem $(DESTDIR)$(PREFIX)/sbin/tandem
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin $(B)/tandem
+	$(foreach s,5 8,$(if $(wildcard gateway/*.$(s)),install -D -m 0644 -t $(SHARE)/man/man$(s) $(wildcard gateway/*.$(s)) &&)) true
+	$(if $(wildcard scripts/completion/tandem.bash),install -D -m 0644 scripts/completion/tandem.bash $(SHARE)/bash-completion/completions/tandem)
 
 clean:					## remove all build folders
 	rm -rf build
@@ -100,5 +113,5 @@ clean:					## remove all build folders
 help:					## this list
 	@sed -n 's/^\([a-z]*\):[^#]*##/  make \1\t/p' Makefile
 
-.PHONY: all tests check layers fuzz interop install clean help
+.PHONY: all tests check layers fuzz bench interop install clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -10,18 +10,18 @@ batch_init(struct batch *b, unsigned cap, size_t buf_len)
 {
 	size_t bytes;
 
-	assert(cap > 0 && buf_len >= PKT_HEADROOM && buf_len <= UINT32_MAX);
+	assert(cap > 0 && (buf_len == 0 || buf_len >= PKT_HEADROOM) && buf_len <= UINT32_MAX);
 	memset(b, 0, sizeof(*b));
 	if (__builtin_mul_overflow((size_t)cap, buf_len, &bytes))
 		return false;
 	b->pkt = calloc(cap, sizeof(struct pkt));
-	b->mem = calloc(1, bytes);
-	if (b->pkt == NULL || b->mem == NULL) {
+	b->mem = bytes > 0 ? calloc(1, bytes) : NULL;
+	if (b->pkt == NULL || (b->mem == NULL && bytes > 0)) {
 		batch_fini(b);
 		return false;
 	}
 	b->cap = cap;
-	for (unsigned i = 0; i < cap; i++) {
+	for (unsigned i = 0; i < cap && bytes > 0; i++) {
 		b->pkt[i].buf = b->mem + i * buf_len;
 		b->pkt[i].cap = (uint32_t)buf_len;
 	}

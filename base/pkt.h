@@ -52,7 +52,8 @@ struct batch {
 
 #define BATCH_PKTS	64
 
-bool	batch_init(struct batch *b, unsigned cap, size_t buf_len);	/* false: no memory */
+/* `buf_len` 0: a batch of views, whose packets point into buffers of another.  False: no memory. */
+bool	batch_init(struct batch *b, unsigned cap, size_t buf_len);
 void	batch_fini(struct batch *b);
 /* The next free packet with off at PKT_HEADROOM and len 0, or NULL when the batch is full. */
 struct pkt *batch_next(struct batch *b);

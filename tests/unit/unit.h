@@ -12,6 +12,23 @@
  */
 #define UNIT_TIMEOUT_S	60
 
+/* Under a sanitizer too, memory that cannot be had is NULL and not the end of the test. */
+#define UNIT_OPTIONS	"allocator_may_return_null=1"
+const char	*__asan_default_options(void);
+const char	*__tsan_default_options(void);
+
+const char *
+__asan_default_options(void)
+{
+	return UNIT_OPTIONS;
+}
+
+const char *
+__tsan_default_options(void)
+{
+	return UNIT_OPTIONS;
+}
+
 #define UNIT_MAIN(name, fill)						\
 int									\
 main(void)								\

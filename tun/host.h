@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TANDEM_TUN_HOST_H
+#define TANDEM_TUN_HOST_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+/*
+ * The privileged requests, in plain kernel terms: what the engine asks of the broker.  One
+ * struct a request, one struct an answer, over a SOCK_SEQPACKET pair; descriptors travel by
+ * SCM_RIGHTS.  The broker checks every field before it acts (names within bounds and ours,
+ * prefixes well formed, sysctls from a fixed list) and keeps a record of all it made, so
+ * that a new engine can ask what exists and a clean stop can undo exactly that.
+ *
+ * Requests are carried out and answered in order.  Asking for what is there already is fine:
+ * err 0, `existed`, and for TUN and UDP the kept descriptor.  Undoing what is not there is
+ * -ENOENT.  A new engine asks for all that it wants as if nothing existed and then says
+ * HOST_READY: what an engine before it had (or a daemon that crashed: its guards and its
+ * sysctls) and it did not ask for again is undone at that moment, and not before.
+ */
+enum host_op {
+	HOST_TUN_OPEN = 1,		/* name -> fd, ifindex; in our group, rp_filter loose, no link-local */
+	HOST_TUN_CLOSE,			/* name: the device and all over it goes */
+	HOST_LINK_SET,			/* name, up, mtu (0: as it is) */
+	HOST_ADDR_ADD, HOST_ADDR_DEL,	/* name, prefix (host bits kept: the address), peer */
+	HOST_ROUTE_ADD, HOST_ROUTE_DEL,	/* prefix, name or unreachable, metric, source; our protocol */
+	HOST_UDP_OPEN,			/* local endpoint, fwmark, name = bound device or "" -> fd */
+	HOST_UDP_CLOSE,			/* local endpoint, name */
+	HOST_SYSCTL_SET,		/* sysctl (enum), name of interface, value; old one remembered */
+	HOST_LIST,			/* -> one answer an object (`what`; no fd), then one with more = false */
+					/* and what.op 0; a device's link settings are in its TUN_OPEN */
+	HOST_STOP,			/* clean stop: undo all; guards with keep_guards stay */
+	HOST_READY,			/* the engine is up and has asked for all it wants */
+};
+#define HOST_OP_MAX	HOST_READY
+
+enum host_sysctl {
+	HOST_SYSCTL_FORWARD4 = 1,	/* net.ipv4.ip_forward; value 1 */
+	HOST_SYSCTL_FORWARD6,		/* net.ipv6.conf.all.forwarding; value 1 */
+	HOST_SYSCTL_RP_FILTER,		/* net.ipv4.conf.NAME.rp_filter; value 2; not "all", not "default" */
+	HOST_SYSCTL_LINKDOWN,		/* net.ipv4/6.conf.NAME.ignore_routes_with_linkdown; 0 or 1, ours only */
+};
+#define HOST_SYSCTL_MAX	HOST_SYSCTL_LINKDOWN
+
+#define HOST_ROUTE_PROTO	0x7d	/* RTA protocol number of our routes (125) */
+#define HOST_LINK_GROUP		0x7d	/* link group of our devices */
+#define HOST_GUARD_METRIC	4294967290u	/* worst: any other route wins */
+
+struct host_request {
+	uint32_t id;			/* of the caller's choosing; comes back in the answer */
+	enum host_op op;
+	char name[IFNAMSIZ];
+	struct prefix prefix;		/* with host bits, where an address is meant */
+	struct ip peer, source;		/* AF_UNSPEC: none */
+	struct endpoint local;
+	unsigned mtu;			/* 0, or 68..65535 */
+	unsigned metric;		/* unreachable: 0 or HOST_GUARD_METRIC, which both mean the latter */
+	unsigned fwmark;		/* 0: none */
+	enum host_sysctl sysctl;	/* 0 where it is not meant */
+	int value;
+	bool up;
+	bool unreachable;		/* a guard route; never for a default route */
+	bool keep_guards;		/* HOST_ROUTE_ADD of a guard: this one stays after a clean stop; */
+					/* HOST_STOP: all guards stay */
+};
+
+struct host_answer {
+	uint32_t id;
+	enum host_op op;
+	int err;			/* 0 or -errno */
+	bool more;			/* HOST_LIST: another follows */
+	bool existed;			/* it was there already */
+	unsigned ifindex;
+	int fd;				/* in the receiver's process, which owns it; -1: none */
+	struct host_request what;	/* the request answered; HOST_LIST: the one that would make it */
+	char text[160];			/* a sentence when err is set */
+};
+
+/*
+ * Send and receive over the pair.  0, or -errno; -EPIPE: the other end is gone; -EAGAIN on a
+ * non-blocking socket.  What is received is checked for form: the size, the range of each enum,
+ * a NUL in each text, 0 or 1 in each bool, lengths of prefixes, a descriptor where and only
+ * where there should be one.  Else -EPROTO; descriptors that came along are closed.
+ * host_send_answer() leaves a->fd with the caller: the kernel duplicates it.
+ */
+int	host_send_request(int sock, const struct host_request *q);
+int	host_recv_request(int sock, struct host_request *q);
+int	host_send_answer(int sock, const struct host_answer *a);
+int	host_recv_answer(int sock, struct host_answer *a);
+
+const char *host_op_name(enum host_op op);	/* "tun-open"; "unknown" when out of range */
+
+#endif
