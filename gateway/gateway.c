@@ -22,7 +22,6 @@
 
 #include "base/log.h"
 #include "gateway/control.h"
-#include "gateway/findings.h"
 #include "gateway/version.h"
 #include "tun/udp.h"
 
@@ -480,25 +479,13 @@ load(struct gw *g)
 	struct config_errors errors = { 0 }, warnings = { 0 };
 
 	g->config = config_load(g->conf->config_path, g->secrets, &errors, &warnings);
-	for (size_t i = 0; i < errors.n; i++)
+	for (size_t i = 0; i < errors.n; i++)	/* a new engine may find another file than the first */
 		fprintf(stderr, "%s\n", errors.line[i]);
-	for (size_t i = 0; i < warnings.n; i++)
-		fprintf(stderr, "warning: %s\n", warnings.line[i]);
 	config_errors_free(&errors);
 	config_errors_free(&warnings);
 	if (g->config != NULL)
 		log_level_set(g->config->log);
 	return g->config != NULL;
-}
-
-/* Before anything is changed on the host, so that what is named is not of our making. */
-static void
-look_at_host(const struct gw *g)
-{
-	json_t *findings = findings_of_config(g->config, false);
-
-	findings_log(findings);
-	json_decref(findings);
 }
 
 static const char *
@@ -520,7 +507,6 @@ start(struct gw *g)
 	}
 	if (!load(g) || (g->loop = loop_new()) == NULL || !watch_all(g))
 		return false;
-	look_at_host(g);
 	g->control = control_new(g, socket_path(g));
 	if (g->control == NULL)
 		return false;
