@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BATCH_ALIGN	64		/* bytes: a cache line */
+
 bool
 batch_init(struct batch *b, unsigned cap, size_t buf_len)
 {
@@ -28,6 +30,21 @@ batch_init(struct batch *b, unsigned cap, size_t buf_len)
 	return true;
 }
 
+bool
+batch_init_shared(struct batch *b, unsigned cap, size_t bytes)
+{
+	assert(bytes >= PKT_BUF && bytes <= UINT32_MAX);
+	if (!batch_init(b, cap, 0))
+		return false;
+	b->mem = calloc(1, bytes);
+	if (b->mem == NULL) {
+		batch_fini(b);
+		return false;
+	}
+	b->shared = bytes;
+	return true;
+}
+
 void
 batch_fini(struct batch *b)
 {
@@ -36,14 +53,24 @@ batch_fini(struct batch *b)
 	memset(b, 0, sizeof(*b));
 }
 
+bool
+batch_is_full(const struct batch *b)
+{
+	return b->n == b->cap || (b->shared != 0 && b->shared - b->used < PKT_BUF);
+}
+
 struct pkt *
 batch_next(struct batch *b)
 {
 	struct pkt *p;
 
-	if (b->n == b->cap)
+	if (batch_is_full(b))
 		return NULL;
 	p = &b->pkt[b->n++];
+	if (b->shared != 0) {
+		p->buf = b->mem + b->used;
+		p->cap = (uint32_t)(b->shared - b->used);
+	}
 	*p = (struct pkt){ .buf = p->buf, .cap = p->cap, .off = PKT_HEADROOM };
 	return p;
 }
@@ -59,6 +86,20 @@ void
 batch_reset(struct batch *b)
 {
 	b->n = 0;
+	b->used = 0;
+}
+
+void
+batch_trim(struct batch *b)
+{
+	struct pkt *p = &b->pkt[b->n - 1];
+	size_t want = (size_t)p->off + p->len + PKT_TAILROOM;
+
+	assert(b->shared != 0 && b->n > 0 && want <= p->cap);
+	p->cap = (uint32_t)want;
+	b->used += (want + BATCH_ALIGN - 1) / BATCH_ALIGN * BATCH_ALIGN;
+	if (b->used > b->shared)
+		b->used = b->shared;
 }
 
 size_t

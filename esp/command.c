@@ -318,7 +318,10 @@ esp_new(const struct aead_set *aeads, const uint8_t probe_key[PROBE_KEY])
 	e->sa_in = map_new(e->probe.ident);
 	e->devs = map_new(e->probe.ident);
 	e->scratch = aead_scratch_new(aeads);
+	e->out.mem = calloc(1, ENGINE_OUT);
+	e->inb.mem = calloc(1, ENGINE_IN);
 	if (e->sa_in == NULL || e->devs == NULL || e->scratch == NULL ||
+	    e->out.mem == NULL || e->inb.mem == NULL ||
 	    !events_init(&e->events, &e->events_lost) ||
 	    !batch_init(&e->own, ENGINE_OWN_N, PKT_HEADROOM + ENGINE_OWN_LEN + PKT_TAILROOM)) {
 		esp_free(e);
@@ -339,6 +342,8 @@ esp_free(struct esp *e)
 	aead_scratch_free(e->scratch);
 	events_fini(&e->events);
 	batch_fini(&e->own);
+	free(e->out.mem);
+	free(e->inb.mem);
 	secret_wipe(&e->probe, sizeof(e->probe));
 	free(e);
 }

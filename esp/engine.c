@@ -2,13 +2,12 @@
 /*
  * The way of a packet.
  *
- * Out: view, path, tunnel, selectors, MSS, size; then it waits as a job.  When the batch is
- * through, runs of jobs of one SA take their sequence numbers together and are sealed at
- * once: a number is never held while something else is done, so that the order on the wire
- * is the order of the numbers, also where several workers share an SA.
+ * Out: view, path, tunnel, selectors, MSS, size; then it waits as a job (send.h) until the batch
+ * is through or the send buffer full.  A super-packet takes this way once, for all its packets.
  *
- * In: SPI, SA, replay, ICV, mark; only what passed these counts as heard from the peer.  Then
- * what it carries is judged: ECN, selectors, our own probes, source; then delivered.
+ * In (in.c): SPI, SA, replay, ICV, mark; only what passed these counts as heard from the peer.  Then
+ * what it carries is judged: ECN, selectors, our own probes, source; then it is delivered, joined
+ * to the packets of its flow before it where that is exact (offload.h).
  *
  * The inner TTL is not touched: RFC 4301 5.1.2 decrements it where the gateway forwards, and
  * that is the kernel, which did so before the packet came to our device and will do so
@@ -21,86 +20,61 @@
  */
 #include "base/bytes.h"
 #include "esp/engine.h"
+#include "esp/send.h"
 
 /* ---- out ------------------------------------------------------------------------------- */
 
+/* Count what comes from a device. */
 static void
-seal_job(struct esp *e, struct esp_job *j, uint64_t seq, struct batch *wire)
+took(struct esp *e, unsigned packets, size_t bytes)
 {
-	struct esp_tunnel *t = j->t;
-	uint32_t len = j->p->len;
-	enum drop why = seal_packet(t->out, e->scratch, j->p, seq);
+	stat_add(&e->out_packets, packets);
+	stat_add(&e->out_bytes, bytes);
+}
 
-	if (why != PASS) {
+static void
+drop_n(struct esp *e, struct esp_tunnel *t, enum drop why, unsigned n)
+{
+	for (; n > 0; n--)
 		engine_drop(e, t, why);
+}
+
+/* Let the job's packets wait for their numbers; what has no room now is left in e->rest. */
+static void
+queue(struct esp *e, struct esp_job *job, struct batch *wire)
+{
+	job->n = send_room(e, wire, job);
+	e->rest.s.n = 0;
+	if (job->n == 0 && e->jobs == 0 && e->out.used == 0) {	/* nor will it ever have room */
+		drop_n(e, job->t, DROP_OUT_NO_BUFFER, job->s.n);
 		return;
 	}
-	j->p->local = t->local;
-	j->p->remote = t->remote;
-	j->p->socket = t->socket;
-	j->p->tunnel = atomic_load_explicit(&t->id, memory_order_relaxed);
-	wire->pkt[wire->n++] = *j->p;
-	stat_add(&e->out_sent, 1);
-	stat_add(&t->out_packets, 1);
-	stat_add(&t->out_bytes, len);
-	stat_set(&t->last_out, e->now);
-	stat_add_shared(&t->out->packets, 1);
-	stat_add_shared(&t->out->bytes, len);
-	stat_set(&t->out->last, e->now);
-}
-
-/* Number and seal `n` jobs of one SA. */
-static void
-seal_run(struct esp *e, struct esp_job *run, unsigned n, struct batch *wire)
-{
-	struct esp_sa *sa = run[0].t->out;
-	unsigned room = wire->cap - wire->n, got;
-	uint64_t seq;
-	bool low;
-
-	for (; n > room; n--)
-		engine_drop(e, run[n - 1].t, DROP_OUT_NO_BUFFER);
-	if (n == 0)
+	if (job->n == job->s.n) {
+		send_add(e, job, wire);
 		return;
-	seq = esp_sa_take(sa, n, &got, &low);
-	if (low) {
-		struct esp_event ev = { .kind = ESP_EV_SEQ_LOW, .tunnel = sa->tunnel,
-			.spi = sa->spi, .at = e->now };
-
-		if (!events_news(&e->events, &ev))
-			esp_sa_untold(sa);
 	}
-	for (unsigned i = 0; i < got; i++)
-		seal_job(e, &run[i], seq + i, wire);
-	for (unsigned i = got; i < n; i++)
-		engine_drop(e, run[i].t, DROP_OUT_SEQ_END);
-}
-
-static void
-jobs_flush(struct esp *e, struct batch *wire)
-{
-	unsigned from = 0, to;
-
-	while (from < e->jobs) {
-		for (to = from + 1; to < e->jobs && e->job[to].t == e->job[from].t; to++)
-			;
-		seal_run(e, &e->job[from], to - from, wire);
-		from = to;
+	if (job->n > 0) {
+		send_add(e, job, wire);
+		e->rest = *send_flush(e, wire);
+	} else {
+		e->rest = *job;
 	}
-	e->jobs = 0;
 }
 
-static void
-job_add(struct esp *e, struct pkt *p, struct esp_tunnel *t, struct batch *wire)
-{
-	if (e->jobs == BATCH_PKTS)
-		jobs_flush(e, wire);
-	e->job[e->jobs++] = (struct esp_job){ .p = p, .t = t };
-}
-
-/* May this packet leave by this tunnel? */
+/* One packet of our own, or none. */
 static enum drop
-may_leave(const struct esp_tunnel *t, const struct inner *in)
+queue_own(struct esp *e, const struct pkt *p, struct esp_tunnel *t, struct batch *wire)
+{
+	struct esp_job job = send_single(p, t);
+
+	if (send_room(e, wire, &job) == 0)
+		return DROP_OUT_NO_BUFFER;
+	send_add(e, &job, wire);
+	return PASS;
+}
+
+enum drop
+engine_may_leave(const struct esp_tunnel *t, const struct inner *in)
 {
 	if (t == NULL || t->out == NULL || t->remote.ip.family == AF_UNSPEC)
 		return DROP_OUT_NO_TUNNEL;
@@ -112,6 +86,12 @@ struct way {
 	const struct path_dev *d;
 	unsigned i;			/* its tunnel's place in d */
 	struct esp_tunnel *t;
+};
+
+/* Where what goes out goes, and its view. */
+struct out_to {
+	struct batch *wire, *back;
+	const struct inner *in;
 };
 
 /* Tell the sender, within the rate. */
@@ -148,7 +128,7 @@ answer_too_big(struct esp *e, const struct way *way, const struct pkt *p, const 
 static enum drop
 cut(struct esp *e, const struct way *way, struct pkt *p, struct inner *in, struct batch *wire)
 {
-	unsigned mtu = way->d->path->t[way->i].mtu, parts;
+	unsigned mtu = way->d->path->t[way->i].mtu, parts, extra = 0;
 	uint16_t id = inner_get_u16(p, 4);
 	struct pkt *part;
 	size_t at = 0;
@@ -169,10 +149,33 @@ cut(struct esp *e, const struct way *way, struct pkt *p, struct inner *in, struc
 		at = mtu_cut(p, in, at, id, part, mtu);
 		part->tos = p->tos;
 		part->device = p->device;
-		job_add(e, part, way->t, wire);
+		stat_add(&e->out_made, extra);
+		extra = 1;
+		if (queue_own(e, part, way->t, wire) != PASS)
+			engine_drop(e, way->t, DROP_OUT_NO_BUFFER);
 	} while (at != 0);
-	stat_add(&e->out_made, parts - 1);
 	return PASS;
+}
+
+/* Datagrams of a super-packet that are larger than the tunnel takes: each by itself. */
+static void
+cut_each(struct esp *e, const struct way *way, const struct pkt *p, struct split *s,
+    struct batch *wire)
+{
+	struct pkt one = *p;
+	struct inner in;
+	enum drop why;
+	size_t len;
+
+	while (s->n > 0) {
+		one.off = (uint32_t)(split_next(s, &len) - one.buf);
+		one.len = (uint32_t)len;
+		why = DROP_OUT_SHORT;
+		if (inner_parse(&one, &in))
+			why = cut(e, way, &one, &in, wire);
+		if (why != PASS)
+			engine_drop(e, way->t, why);
+	}
 }
 
 static enum drop
@@ -189,54 +192,97 @@ find_way(struct esp *e, const struct pkt *p, const struct inner *in, struct way 
 		return DROP_OUT_NO_TUNNEL;
 	way->i = (unsigned)i;
 	way->t = way->d->t[i];
-	return may_leave(way->t, in);
+	return engine_may_leave(way->t, in);
+}
+
+/*
+ * Larger than the tunnel takes.  A super-packet is answered by its first packet, as its sender
+ * would have sent it.  True: the job was made to fit.
+ */
+static bool
+fit(struct esp *e, const struct way *way, struct pkt *p, struct esp_job *job, struct out_to *to)
+{
+	unsigned mtu = way->d->path->t[way->i].mtu, n = job->s.n;
+	enum drop why = DROP_OUT_TOO_BIG;
+	struct inner in = *to->in;
+	struct pkt one = *p;
+	size_t len;
+
+	if (in.src.family == AF_INET6 || (in.df && way->d->path->copy_df)) {
+		(void)split_next(&job->s, &len);
+		one.len = (uint32_t)len;
+		if (inner_parse(&one, &in))
+			answer_too_big(e, way, &one, &in, to->back);
+	} else if (p->gso == PKT_GSO_NONE) {
+		why = cut(e, way, p, &in, to->wire);
+	} else if (p->gso == PKT_GSO_UDP) {
+		cut_each(e, way, p, &job->s, to->wire);
+		return false;
+	} else if (mtu > job->s.head) {
+		split_resize(&job->s, (uint16_t)(mtu - job->s.head));
+		stat_add(&e->out_made, job->s.n - n);
+		return true;
+	}
+	if (why != PASS)
+		drop_n(e, way->t, why, n);
+	return false;
 }
 
 static void
-out_one(struct esp *e, struct pkt *p, struct batch *wire, struct batch *back)
+out_one(struct esp *e, struct pkt *p, struct out_to *to)
 {
 	const struct esp_path *path;
 	struct way way = { .t = NULL };
-	struct inner in;
+	struct esp_job job = { .n = 0 };
+	struct inner in, longest;
 	enum drop why;
 
-	stat_add(&e->out_packets, 1);
-	stat_add(&e->out_bytes, p->len);
-	if (!inner_parse(p, &in) || !inner_finish_csum(p)) {
+	if (!inner_parse(p, &in) || (p->gso == PKT_GSO_NONE && !inner_finish_csum(p)) ||
+	    !split_init(&job.s, p, &in)) {
+		took(e, 1, p->len);
 		engine_drop(e, NULL, DROP_OUT_SHORT);
 		return;
 	}
+	took(e, job.s.n, split_bytes(&job.s));
 	why = find_way(e, p, &in, &way);
 	if (why != PASS) {
-		engine_drop(e, way.t, why);
+		drop_n(e, way.t, why, job.s.n);
 		return;
 	}
 	path = way.d->path;
 	p->tos = inner_outer_tos(in.tos, path->copy_dscp);
-	if (path->clamp_mss)
+	if (path->clamp_mss && p->gso == PKT_GSO_NONE)
 		mtu_clamp(p, &in, way.d->mtu_min);
-	if (!mtu_exceeds(&in, path->t[way.i].mtu)) {
-		job_add(e, p, way.t, wire);
+	longest = in;
+	longest.len = split_longest(&job.s);
+	to->in = &in;
+	if (mtu_exceeds(&longest, path->t[way.i].mtu) && !fit(e, &way, p, &job, to))
 		return;
-	}
-	if (in.src.family == AF_INET6 || (in.df && path->copy_df)) {
-		answer_too_big(e, &way, p, &in, back);
-		why = DROP_OUT_TOO_BIG;
-	} else {
-		why = cut(e, &way, p, &in, wire);
-	}
-	if (why != PASS)
-		engine_drop(e, way.t, why);
+	job.t = way.t;
+	job.tos = p->tos;
+	queue(e, &job, to->wire);
 }
 
-void
+bool
 esp_out(struct esp *e, usec_t now, struct batch *in, struct batch *wire, struct batch *back)
 {
+	struct out_to to = { .wire = wire, .back = back };
+
 	e->now = now;
 	batch_reset(&e->own);
-	for (unsigned i = 0; i < in->n; i++)
-		out_one(e, &in->pkt[i], wire, back);
-	jobs_flush(e, wire);
+	send_reset(e);
+	if (e->rest.s.n > 0) {
+		struct esp_job job = e->rest;
+
+		queue(e, &job, wire);
+	}
+	while (e->at < in->n && e->rest.s.n == 0)
+		out_one(e, &in->pkt[e->at++], &to);
+	(void)send_flush(e, wire);
+	if (e->rest.s.n > 0)
+		return false;
+	e->at = 0;
+	return true;
 }
 
 /* A probe goes out by its tunnel whatever the path says; its size is what it asks about. */
@@ -252,11 +298,11 @@ send_probe(struct esp *e, const struct esp_probe *ask, struct batch *wire)
 	if (p == NULL || !probe_write(&e->probe, ask, p) || !inner_parse(p, &in))
 		why = DROP_OUT_NO_BUFFER;
 	else
-		why = may_leave(t, &in);
-	if (why == PASS) {
-		job_add(e, p, t, wire);
+		why = engine_may_leave(t, &in);
+	if (why == PASS)
+		why = queue_own(e, p, t, wire);
+	if (why == PASS)
 		return;
-	}
 	engine_drop(e, t, why);
 	if (p != NULL)
 		batch_unget(&e->own);
@@ -266,187 +312,14 @@ void
 esp_pending(struct esp *e, struct batch *wire)
 {
 	batch_reset(&e->own);
-	while (e->asked_n > 0 && e->own.n < e->own.cap && e->jobs < wire->cap - wire->n) {
+	send_reset(e);
+	while (e->asked_n > 0 && e->own.n < e->own.cap && e->out.due_n < wire->cap - wire->n &&
+	    e->out.due < ENGINE_OUT / 2) {
 		send_probe(e, &e->asked[e->asked_head], wire);
 		e->asked_head = (e->asked_head + 1) % ENGINE_ASKED_MAX;
 		e->asked_n--;
 	}
-	jobs_flush(e, wire);
-}
-
-/* Where what came in goes. */
-struct way_in {
-	struct batch *inner, *wire;
-};
-
-/* ---- in -------------------------------------------------------------------------------- */
-
-static void
-stray(struct esp *e, const struct pkt *p, uint32_t spi)
-{
-	struct esp_event ev = { .kind = ESP_EV_STRAY, .spi = spi, .remote = p->remote,
-		.at = e->now };
-
-	if (limit_take(&e->stray, e->now, ENGINE_STRAY_RATE, ENGINE_STRAY_BURST))
-		(void)events_news(&e->events, &ev);
-}
-
-/* R27: only the newest authentic packet says where the peer is; control decides. */
-static void
-tell_moved(struct esp *e, struct esp_tunnel *t, const struct pkt *p)
-{
-	struct esp_event ev = { .kind = ESP_EV_MOVED, .remote = p->remote, .at = e->now,
-		.tunnel = atomic_load_explicit(&t->id, memory_order_relaxed) };
-
-	if (endpoint_equal(&p->remote, &t->moved) && e->now - t->moved_at < ENGINE_MOVED)
-		return;
-	if (events_news(&e->events, &ev)) {
-		t->moved = p->remote;
-		t->moved_at = e->now;
-	}
-}
-
-/* An authentic packet came by this SA: what the monitor and `status` live on. */
-static void
-heard(struct esp *e, struct esp_sa *sa, const struct pkt *p, bool newest)
-{
-	struct esp_tunnel *t = sa->owner;
-
-	stat_add(&t->in_packets, 1);
-	stat_add(&t->in_bytes, p->len);
-	stat_set(&t->last_in, e->now);
-	stat_add(&sa->packets, 1);
-	stat_add(&sa->bytes, p->len);
-	stat_set(&sa->last, e->now);
-	if (newest && t->remote.ip.family != AF_UNSPEC && p->remote.ip.family != AF_UNSPEC &&
-	    !endpoint_equal(&p->remote, &t->remote))
-		tell_moved(e, t, p);
-}
-
-/* What the SA carries is an inner packet that it may carry. */
-static enum drop
-in_view(const struct esp_sa *sa, struct pkt *p, uint8_t next, struct inner *in)
-{
-	if (next == IPPROTO_OF_NONE)
-		return DROP_IN_DUMMY;
-	if (next != IPPROTO_OF_V4 && next != IPPROTO_OF_V6)
-		return DROP_IN_PROTO;
-	if (!inner_parse(p, in) ||
-	    in->src.family != (next == IPPROTO_OF_V4 ? AF_INET : AF_INET6))
-		return DROP_IN_INNER;
-	if (!inner_ecn_arrive(p, in, p->tos))
-		return DROP_IN_ECN;
-	return esp_sa_covers(sa, in) ? PASS : DROP_IN_SELECTOR;
-}
-
-static bool
-is_for_us(const struct esp_tunnel *t, const struct inner *in)
-{
-	return ip_equal(&in->dst, &t->slot->inside_local[in->dst.family == AF_INET ? 0 : 1]);
-}
-
-/* Back by the tunnel it came by, whatever the path says: the peer measures this tunnel. */
-static void
-answer_echo(struct esp *e, struct esp_tunnel *t, struct pkt *p, struct inner *in,
-    struct batch *wire)
-{
-	enum drop why;
-
-	probe_answer(p, in);
-	p->tos = inner_outer_tos(in->tos, t->dev->path->copy_dscp);
-	stat_add(&e->in_answered, 1);
-	stat_add(&e->out_made, 1);
-	why = may_leave(t, in);
-	if (why == PASS)
-		job_add(e, p, t, wire);
-	else
-		engine_drop(e, t, why);
-}
-
-static enum drop
-deliver(struct esp *e, struct esp_tunnel *t, struct pkt *p, const struct inner *in,
-    struct batch *inner)
-{
-	if (inner->n == inner->cap)
-		return DROP_IN_NO_BUFFER;
-	if (t->dev->path->clamp_mss)
-		mtu_clamp(p, in, t->dev->mtu_min);
-	p->device = t->dev->path->device;
-	p->tunnel = atomic_load_explicit(&t->id, memory_order_relaxed);
-	p->csum = PKT_CSUM_DONE;
-	inner->pkt[inner->n++] = *p;
-	stat_add(&e->in_delivered, 1);
-	return PASS;
-}
-
-/* An opened packet: to its end. */
-static enum drop
-in_opened(struct esp *e, struct esp_sa *sa, struct pkt *p, uint8_t next, struct way_in *to)
-{
-	struct esp_tunnel *t = sa->owner;
-	struct esp_event ev = { .kind = ESP_EV_ECHO, .at = e->now, .tunnel = sa->tunnel };
-	struct inner in;
-	enum drop why = in_view(sa, p, next, &in);
-
-	if (why != PASS)
-		return why;
-	/* Before the source check: who knows the token was asked, wherever he answers from. */
-	if (probe_match(&e->probe, p, &in, &ev.token)) {
-		(void)events_news(&e->events, &ev);
-		return DROP_IN_PROBE;
-	}
-	if (t->dev == NULL)
-		return DROP_IN_DEVICE;
-	why = path_accepts(t->dev, &in.src);
-	if (why != PASS)
-		return why;
-	if (is_for_us(t, &in) && probe_is_request(p, &in)) {
-		answer_echo(e, t, p, &in, to->wire);
-		return PASS;
-	}
-	return deliver(e, t, p, &in, to->inner);
-}
-
-static void
-in_one(struct esp *e, struct pkt *p, struct way_in *to)
-{
-	struct rd r = rd_init(pkt_data(p), p->len);
-	uint32_t spi = rd_u32(&r);
-	struct opened o;
-	struct esp_sa *sa;
-	enum drop why;
-
-	stat_add(&e->in_packets, 1);
-	rd_skip(&r, 4);
-	if (!rd_ok(&r)) {
-		engine_drop(e, NULL, DROP_IN_SHORT);
-		return;
-	}
-	sa = map_get(e->sa_in, spi);
-	if (sa == NULL) {
-		stray(e, p, spi);
-		engine_drop(e, NULL, DROP_IN_NO_SA);
-		return;
-	}
-	why = open_packet(sa, e->scratch, p, &o);
-	if (why == PASS || why == DROP_IN_PADDING)
-		heard(e, sa, p, o.newest);
-	if (why == PASS)
-		why = in_opened(e, sa, p, o.next, to);
-	if (why != PASS)
-		engine_drop(e, sa->owner, why);
-}
-
-void
-esp_in(struct esp *e, usec_t now, struct batch *in, struct batch *inner, struct batch *wire)
-{
-	struct way_in to = { .inner = inner, .wire = wire };
-
-	e->now = now;
-	batch_reset(&e->own);
-	for (unsigned i = 0; i < in->n; i++)
-		in_one(e, &in->pkt[i], &to);
-	jobs_flush(e, wire);
+	(void)send_flush(e, wire);
 }
 
 bool

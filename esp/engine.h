@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "esp/event.h"
 #include "esp/mtu.h"
+#include "esp/offload.h"
 #include "esp/path.h"
 #include "esp/probe.h"
 #include "esp/seal.h"
@@ -13,6 +14,11 @@
 enum {
 	ENGINE_OWN_LEN = 9216,		/* largest packet of our own making, bytes */
 	ENGINE_OWN_N = BATCH_PKTS,	/* such packets in one call */
+	ENGINE_OUT = 256 * 1024,	/* sealed packets of one call, bytes */
+	ENGINE_IN = 256 * 1024,		/* opened packets of one call, bytes */
+	ENGINE_TRAIN = 65507,		/* datagrams in a row, bytes: what UDP over IPv4 takes */
+	ENGINE_GAP = 32,		/* in front of an opened packet: its virtio-net header */
+	ENGINE_HEAD_MAX = 128,		/* a TCP segment's headers that we guess at */
 	ENGINE_ASKED_MAX = 256,		/* probes that wait for esp_pending() */
 	ENGINE_TOO_BIG_RATE = 100,	/* packet-too-big answers a second, and at once */
 	ENGINE_TOO_BIG_BURST = 50,
@@ -23,10 +29,29 @@ enum {
 #define ENGINE_LINGER	USEC_S(5)	/* an inbound SA after its delete (DESIGN 3) */
 #define ENGINE_MOVED	USEC_S(1)	/* ESP_EV_MOVED again to the same place */
 
-/* A packet that passed all checks and waits for its number. */
+/* A packet, super or not, that passed all checks and waits for its numbers. */
 struct esp_job {
-	struct pkt *p;
+	struct split s;
+	unsigned n;			/* packets of s to be sealed now */
 	struct esp_tunnel *t;
+	uint8_t tos;			/* of the datagrams */
+};
+
+/* What stands in a call's send buffer and what waits to. */
+struct esp_outbuf {
+	uint8_t *mem;			/* ENGINE_OUT bytes */
+	size_t used, due;		/* bytes; `due` is the bound of what the jobs will take */
+	unsigned due_n;			/* ... and of the trains they will make */
+	const struct esp_tunnel *t;	/* whose train is the last one, or NULL: it is complete */
+	size_t size;			/* of its datagrams */
+};
+
+/* Where opened packets of a call are written, one behind the other. */
+struct esp_inbuf {
+	uint8_t *mem;			/* ENGINE_IN bytes */
+	size_t used;
+	uint8_t saved[ENGINE_HEAD_MAX];	/* what a guess overwrote */
+	unsigned guess;			/* bytes of it */
 };
 
 struct esp {
@@ -42,6 +67,15 @@ struct esp {
 	struct batch own;		/* buffers of what we make; reused by each call */
 	struct esp_job job[BATCH_PKTS];
 	unsigned jobs;
+	struct esp_outbuf out;
+	struct esp_inbuf inb;
+	struct coalesce co;
+	uint8_t takes[ESP_DEVICES];	/* ESP_TAKES_ flags */
+	unsigned at;			/* how far the call before came in its batch */
+	size_t at_off;			/* in: in that train */
+	struct esp_job rest;		/* out: of that super-packet; rest.s.n 0: none */
+	uint32_t last_spi;		/* in: of last_sa, if that is not NULL */
+	struct esp_sa *last_sa;
 	struct limit too_big, stray;
 	usec_t now;			/* as last told */
 	uint16_t next_id;		/* v4 identification of packets we cut in spite of DF */
@@ -59,5 +93,8 @@ engine_drop(struct esp *e, struct esp_tunnel *t, enum drop why)
 	if (t != NULL)
 		stat_add(&t->drops, 1);
 }
+
+/* May this packet leave by this tunnel?  PASS or the reason. */
+enum drop	engine_may_leave(const struct esp_tunnel *t, const struct inner *in);
 
 #endif

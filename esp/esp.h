@@ -20,7 +20,9 @@
  * (SAs, paths) and hands it over by commands; the engine hands it back by events.
  *
  * Nothing here allocates, locks, logs or reads a clock for a packet; commands may allocate.
- * Not here yet: super-packets (pkt.segment must be 0).
+ *
+ * Super-packets of the device are split while they are sealed, and opened packets of a flow
+ * coalesced, so that 64 KiB cross each border of the kernel at once (offload.h).
  */
 struct esp;
 struct esp_sa;				/* one direction of a Child SA; memory of control's */
@@ -178,25 +180,38 @@ void		esp_tick(struct esp *e, usec_t now);		/* lingering SAs end */
 usec_t		esp_deadline(const struct esp *e);
 
 /*
- * Output batches have no memory of their own: only `pkt`, `n` and `cap`.  They are appended to
- * from their `n` (so reset them before) with views into the buffers of `in` and of the engine,
- * valid until `in` is reused or the next call of any of these three.  What finds no place is
- * dropped and counted.
- *
- * Out: `in` are whole IP packets from devices (pkt.device says which), with PKT_HEADROOM in
- * front and PKT_TAILROOM behind; a checksum left PARTIAL is completed.  They are sealed in
- * place; `wire` gets them in order, with local, remote, socket, tunnel and tos; `back` gets
- * what goes back to the device (packet too big).  wire->cap should be twice in->n: a v4
- * packet without DF that is larger than its tunnel's mtu leaves in pieces.
+ * What a device can be given besides single packets; nothing at first.  Devices are counted
+ * from 0 to ESP_DEVICES - 1.
  */
-void		esp_out(struct esp *e, usec_t now, struct batch *in, struct batch *wire,
+#define ESP_DEVICES	4096
+enum { ESP_TAKES_TCP = 1, ESP_TAKES_UDP = 2 };	/* super-packets of these */
+void		esp_device(struct esp *e, unsigned device, unsigned takes);
+
+/*
+ * Output batches have no memory of their own: only `pkt`, `n` and `cap`.  They are appended to
+ * from their `n` (so reset them before) with views into the buffers of the engine, valid until
+ * the next call of any of these three.
+ *
+ * esp_out() and esp_in() return false when the engine's buffers or the output batches are full
+ * before `in` is through: deal with the output, reset it, and call again with the same `in`,
+ * unchanged, before anything else.  An output batch that is full from the start is our own
+ * fault; what would go there is dropped and counted.
+ *
+ * Out: `in` are whole IP packets or super-packets from devices (pkt.device says which), with
+ * PKT_TAILROOM behind; a checksum left PARTIAL is completed.  They are changed.  `wire` gets
+ * them sealed and in order, equal-sized ones of a tunnel as trains (pkt.segment), with local,
+ * remote, socket, tunnel and tos; `back` gets what goes back to the device (packet too big).
+ * A v4 packet without DF that is larger than its tunnel's mtu leaves in pieces.
+ */
+bool		esp_out(struct esp *e, usec_t now, struct batch *in, struct batch *wire,
 		    struct batch *back);
 /*
- * In: `in` are UDP payloads (SPI first) with remote and tos as received.  `inner` gets the
- * decrypted packets with their device; `wire` what goes straight back by the tunnel (answers
- * to echo requests for the tunnel's own inside address).
+ * In: `in` are UDP payloads (SPI first), single or in trains, with remote and tos as received.
+ * `inner` gets the decrypted packets with their device, as super-packets where the device takes
+ * them, with room for the virtio-net header in front; `wire` what goes straight back by the
+ * tunnel (answers to echo requests for the tunnel's own inside address).
  */
-void		esp_in(struct esp *e, usec_t now, struct batch *in, struct batch *inner,
+bool		esp_in(struct esp *e, usec_t now, struct batch *in, struct batch *inner,
 		    struct batch *wire);
 /* Is there an inbound SA of this SPI?  For the worker that looks at its commands once more. */
 bool		esp_knows(const struct esp *e, uint32_t spi);
@@ -204,15 +219,16 @@ bool		esp_knows(const struct esp *e, uint32_t spi);
 void		esp_pending(struct esp *e, struct batch *wire);
 
 /*
- * Counters, sampled by control from another thread (relaxed atomics).  Between calls
+ * Counters, sampled by control from another thread (relaxed atomics); of a super-packet each
+ * packet in it is counted.  Between calls
  *	out_packets + out_made = out_sent + the drops out
  *	in_packets + in_made = in_delivered + in_answered + the drops in
  */
 struct esp_stats {
 	uint64_t out_packets, out_bytes;	/* taken from devices */
 	uint64_t out_sent;			/* given to wire */
-	uint64_t out_made;			/* of our own making: probes, echo answers, and each
-						 * fragment but one of a packet that we cut */
+	uint64_t out_made;			/* of our own making: probes, echo answers, and what
+						 * a packet that we cut makes beyond one */
 	uint64_t in_packets;			/* datagrams taken */
 	uint64_t in_delivered;			/* given to devices */
 	uint64_t in_made;			/* of our own making: packet too big */

@@ -18,6 +18,7 @@
  * derived key keeps the two uses apart and costs a tenth of a microsecond less.
  */
 #include <sodium.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "esp/seal.h"
@@ -64,53 +65,63 @@ write_iv(struct wr *w, const struct esp_sa *sa, uint64_t seq)
 		crypto_shorthash_siphashx24(iv, number, sizeof(number), sa->iv_key);
 }
 
-enum drop
-seal_packet(const struct esp_sa *sa, struct aead_scratch *s, struct pkt *p, uint64_t seq)
+/* The inner packet with its padding and trailer. */
+static size_t
+text_len(const struct esp_sa *sa, size_t len)
 {
-	size_t head = SEAL_ESP_HEAD + (size_t)sa->iv_len;
-	size_t text = (p->len + SEAL_TRAILER + sa->block - 1) / sa->block * sa->block;
-	size_t pad = text - p->len - SEAL_TRAILER;
-	uint8_t *body = pkt_data(p);
+	return (len + SEAL_TRAILER + sa->block - 1) / sa->block * sa->block;
+}
+
+size_t
+seal_len(const struct esp_sa *sa, size_t len)
+{
+	return SEAL_ESP_HEAD + (size_t)sa->iv_len + text_len(sa, len) + sa->icv_len;
+}
+
+enum drop
+seal_packet(const struct esp_sa *sa, struct aead_scratch *s, const struct seal *x)
+{
+	size_t head = SEAL_ESP_HEAD + (size_t)sa->iv_len, text = text_len(sa, x->len);
+	size_t pad = text - x->len - SEAL_TRAILER;
+	uint8_t behind[SEAL_TRAILER_MAX], *trailer = x->body + x->len;
+	struct wr w = wr_init(trailer, pad + SEAL_TRAILER);
 	struct bound b;
 	struct aead_op op;
-	struct wr w;
+	bool ok;
 
-	if (p->off < head || text - p->len + sa->icv_len > pkt_room(p))
-		return DROP_OUT_NO_BUFFER;
-	w = wr_init(body + p->len, pad + SEAL_TRAILER);
+	memcpy(behind, trailer, sizeof(behind));
 	for (size_t i = 1; i <= pad; i++)
 		wr_u8(&w, (uint8_t)i);
 	wr_u8(&w, (uint8_t)pad);
-	wr_u8(&w, body[0] >> 4 == 6 ? IPPROTO_OF_V6 : IPPROTO_OF_V4);
-	w = wr_init(body - head, head);
+	wr_u8(&w, x->body[0] >> 4 == 6 ? IPPROTO_OF_V6 : IPPROTO_OF_V4);
+	w = wr_init(x->to, head);
 	wr_u32(&w, sa->spi);
-	wr_u32(&w, (uint32_t)seq);
-	write_iv(&w, sa, seq);
-	bind_number(sa, seq, &b);
+	wr_u32(&w, (uint32_t)x->seq);
+	write_iv(&w, sa, x->seq);
+	bind_number(sa, x->seq, &b);
 	op = (struct aead_op){ .aad = b.aad, .aad_len = b.aad_len,
-		.iv = body - sa->iv_len, .tail = b.tail, .tail_len = b.tail_len,
-		.src = body, .dst = body, .len = text, .icv = body + text };
-	if (!aead_seal(&sa->key, s, &op))
-		return DROP_OUT_SEAL;
-	p->off -= (uint32_t)head;
-	p->len = (uint32_t)(head + text + sa->icv_len);
-	return PASS;
+		.iv = x->to + SEAL_ESP_HEAD, .tail = b.tail, .tail_len = b.tail_len,
+		.src = x->body, .dst = x->to + head, .len = text, .icv = x->to + head + text };
+	ok = aead_seal(&sa->key, s, &op);
+	if (x->body != x->to + head)
+		memcpy(trailer, behind, sizeof(behind));
+	return ok ? PASS : DROP_OUT_SEAL;
 }
 
 /* RFC 4303 2.4: the padding counts 1, 2, 3.  Looked at because it must; it is authentic. */
 static bool
-strip_trailer(struct pkt *p, struct opened *o)
+strip_trailer(struct opened *o)
 {
-	struct rd r = rd_init(pkt_data(p), p->len);
+	struct rd r = rd_init(o->body, o->len);
 	uint8_t pad;
 
-	rd_skip(&r, p->len - SEAL_TRAILER);
+	rd_skip(&r, o->len - SEAL_TRAILER);
 	pad = rd_u8(&r);
 	o->next = rd_u8(&r);
-	if (!rd_ok(&r) || (size_t)pad + SEAL_TRAILER > p->len)
+	if (!rd_ok(&r) || (size_t)pad + SEAL_TRAILER > o->len)
 		return false;
-	p->len -= (uint32_t)pad + SEAL_TRAILER;
-	r = rd_init(pkt_data(p) + p->len, pad);
+	o->len -= (size_t)pad + SEAL_TRAILER;
+	r = rd_init(o->body + o->len, pad);
 	for (unsigned i = 1; i <= pad; i++)
 		if (rd_u8(&r) != i)
 			return false;
@@ -118,7 +129,8 @@ strip_trailer(struct pkt *p, struct opened *o)
 }
 
 enum drop
-open_packet(struct esp_sa *sa, struct aead_scratch *s, struct pkt *p, struct opened *o)
+open_packet(struct esp_sa *sa, struct aead_scratch *s, const struct pkt *p, uint8_t *to,
+    struct opened *o)
 {
 	size_t head = SEAL_ESP_HEAD + (size_t)sa->iv_len;
 	struct rd r = rd_init(pkt_data(p), p->len);
@@ -137,16 +149,16 @@ open_packet(struct esp_sa *sa, struct aead_scratch *s, struct pkt *p, struct ope
 	o->seq = replay_infer(&sa->replay, rd_u32(&r));
 	if (!replay_is_new(&sa->replay, o->seq))
 		return DROP_IN_REPLAY;
+	o->body = to != NULL ? to : body;
+	o->len = text;
 	bind_number(sa, o->seq, &b);
 	op = (struct aead_op){ .aad = b.aad, .aad_len = b.aad_len,
 		.iv = body - sa->iv_len, .tail = b.tail, .tail_len = b.tail_len,
-		.src = body, .dst = body, .len = text, .icv = body + text };
+		.src = body, .dst = o->body, .len = text, .icv = body + text };
 	if (!aead_open(&sa->key, s, &op))
 		return DROP_IN_AUTH;
 	o->newest = o->seq > sa->replay.top;
 	replay_mark(&sa->replay, o->seq);
 	stat_set(&sa->seq, sa->replay.top);
-	p->off += (uint32_t)head;
-	p->len = (uint32_t)text;
-	return strip_trailer(p, o) ? PASS : DROP_IN_PADDING;
+	return strip_trailer(o) ? PASS : DROP_IN_PADDING;
 }

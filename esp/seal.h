@@ -10,30 +10,43 @@
 enum {
 	SEAL_ESP_HEAD = 8,		/* SPI and sequence number, bytes */
 	SEAL_TRAILER = 2,		/* pad length and next header */
+	SEAL_BLOCK_MAX = 16,
+	/* behind an inner packet: the most that padding and trailer take */
+	SEAL_TRAILER_MAX = SEAL_BLOCK_MAX - 1 + SEAL_TRAILER,
 };
 
 /*
- * Turn the inner packet in p into an ESP packet, in place.  `seq` is a number that
- * esp_sa_take() gave for this packet alone.  PASS, DROP_OUT_NO_BUFFER (not enough room in front
- * or behind: p is untouched) or DROP_OUT_SEAL.
+ * One packet to be sealed: `body` of `len` bytes becomes an ESP packet of seal_len() bytes at
+ * `to`.  The two do not overlap, or the body lies where the encrypted one will.  The
+ * SEAL_TRAILER_MAX bytes behind the body are used; they are as before when `to` is elsewhere.
  */
-enum drop	seal_packet(const struct esp_sa *sa, struct aead_scratch *s, struct pkt *p,
-		    uint64_t seq);
+struct seal {
+	uint8_t *body;
+	size_t len;
+	uint64_t seq;			/* that esp_sa_take() gave for this packet alone */
+	uint8_t *to;
+};
+size_t		seal_len(const struct esp_sa *sa, size_t len);
+/* PASS or DROP_OUT_SEAL. */
+enum drop	seal_packet(const struct esp_sa *sa, struct aead_scratch *s, const struct seal *x);
 
 struct opened {
+	uint8_t *body;			/* what the packet carried: at `to` */
+	size_t len;
 	uint64_t seq;
-	uint8_t next;			/* next header: of what p holds then */
+	uint8_t next;			/* next header: of the body */
 	bool newest;			/* its number is above all before it */
 };
 
 /*
- * Turn the ESP packet in p, which begins with its SPI, into what it carries, in place,
- * padding and trailer removed (TFC padding is not: the inner length decides).  The replay
- * window is asked before the ICV and moved only after it.
- * PASS, or one of DROP_IN_SHORT, DROP_IN_REPLAY, DROP_IN_AUTH (p is unspecified then) and
- * DROP_IN_PADDING (authentic and marked, but malformed).
+ * Write what the ESP packet in p, which begins with its SPI, carries to `to`, which has room
+ * for p->len bytes and does not overlap it; NULL: where it lies.  Padding and trailer are
+ * removed (TFC padding is not: the inner length decides).  The replay window is asked before
+ * the ICV and moved only after it.
+ * PASS, or one of DROP_IN_SHORT, DROP_IN_REPLAY, DROP_IN_AUTH (what is at `to` is unspecified
+ * then) and DROP_IN_PADDING (authentic and marked, but malformed).
  */
-enum drop	open_packet(struct esp_sa *sa, struct aead_scratch *s, struct pkt *p,
-		    struct opened *o);
+enum drop	open_packet(struct esp_sa *sa, struct aead_scratch *s, const struct pkt *p,
+		    uint8_t *to, struct opened *o);
 
 #endif

@@ -36,13 +36,28 @@ enum {
 	CMD_RING	= 1024,
 	EVENT_RING	= 1024,
 	STRAY_RING	= 256,
-	BUF_LEN		= PKT_HEADROOM + WORKER_MTU_MAX + PKT_TAILROOM,
+	/* Buffers of a worker, bytes: 192 KiB read from devices, 16 trains of 64 KiB received, and
+	 * the engine's 256 KiB each way and 600 KiB for packets of its own: 2.4 MiB in all, of
+	 * which only what traffic needs is ever touched. */
+	DEVICE_BUF	= 3 * 65536,
+	RECV_PKTS	= 16,		/* datagrams, or trains, of one receive call */
+	RECV_TRAINS	= 4,		/* ... when trains come: each may be 64 KiB */
+	VIEWS		= 256,		/* outputs of one call of the engine */
 	ROUNDS		= 4,		/* batches from one descriptor before the next has its turn */
 	EPOLL_EVENTS	= 64,
 	RETRY_MS	= 10,		/* after a command found no memory or an event no room */
 };
 
 enum source { SOURCE_CMD, SOURCE_DEVICE, SOURCE_SOCKET };
+
+/* Counters with one writer, sampled by control. */
+typedef _Atomic uint64_t tally_t;
+
+struct tallies {
+	tally_t send[WORKER_BUCKETS], recv[WORKER_BUCKETS];
+	tally_t write[WORKER_BUCKETS], read[WORKER_BUCKETS];
+	tally_t refused;
+};
 
 /* Commands that found the ring full, in order; control's own. */
 struct waiting {
@@ -67,9 +82,12 @@ struct worker {
 	bool behind;			/* events found the ring full */
 	bool holds;
 	struct worker_cmd held;		/* a command that found no memory; those behind it wait */
-	int device_fd[WORKER_DEVICES];
-	struct { int fd; uint16_t port; } socket[WORKER_SOCKETS];
-	struct batch in, wire, inner;
+	struct tun_port device[WORKER_DEVICES];
+	struct { int fd; uint16_t port; struct udp_tx tx; } socket[WORKER_SOCKETS];
+	struct batch dev, net;		/* read from a device, received */
+	struct batch esp_in;		/* views of what of `net` is ESP */
+	struct batch wire, inner;	/* views of what leaves */
+	struct tallies tallies;
 	struct worker_stray stray;
 };
 
@@ -103,11 +121,11 @@ watch(struct worker *w, int fd, enum source source, unsigned index)
 static void
 device_del(struct worker *w, unsigned index)
 {
-	if (index >= WORKER_DEVICES || w->device_fd[index] < 0)
+	if (index >= WORKER_DEVICES || w->device[index].fd < 0)
 		return;
-	epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->device_fd[index], NULL);
-	close(w->device_fd[index]);
-	w->device_fd[index] = -1;
+	epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->device[index].fd, NULL);
+	close(w->device[index].fd);
+	w->device[index].fd = -1;
 }
 
 /* The kernel has no room just now, as against a descriptor that cannot be watched at all. */
@@ -123,7 +141,9 @@ device_add(struct worker *w, const struct worker_cmd *c)
 	assert(c->index < WORKER_DEVICES);
 	device_del(w, c->index);
 	if (watch(w, c->fd, SOURCE_DEVICE, c->index)) {
-		w->device_fd[c->index] = c->fd;
+		tun_port_init(&w->device[c->index], c->fd);
+		esp_device(w->esp, c->index, (w->device[c->index].tso ? ESP_TAKES_TCP : 0) |
+		    (w->device[c->index].uso ? ESP_TAKES_UDP : 0));
 		return true;
 	}
 	if (is_shortage(errno))
@@ -138,14 +158,18 @@ static bool
 socket_set(struct worker *w, const struct worker_cmd *c)
 {
 	assert(c->index < WORKER_SOCKETS);
-	if (w->socket[c->index].fd >= 0)
+	if (w->socket[c->index].fd >= 0) {
 		epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->socket[c->index].fd, NULL);
+		(void)udp_gro(w->socket[c->index].fd, false);
+	}
 	w->socket[c->index].fd = -1;
 	if (c->fd < 0)
 		return true;
 	if (watch(w, c->fd, SOURCE_SOCKET, c->index)) {
 		w->socket[c->index].fd = c->fd;
 		w->socket[c->index].port = c->port;
+		w->socket[c->index].tx = (struct udp_tx){ .plain = 0 };
+		(void)udp_gro(c->fd, true);	/* an old kernel: datagrams come one by one */
 		return true;
 	}
 	if (is_shortage(errno))
@@ -155,29 +179,56 @@ socket_set(struct worker *w, const struct worker_cmd *c)
 	return true;
 }
 
+static void
+tally(tally_t *t, uint64_t n)
+{
+	atomic_store_explicit(t, atomic_load_explicit(t, memory_order_relaxed) + n,
+	    memory_order_relaxed);
+}
+
+static void
+tally_size(tally_t bucket[WORKER_BUCKETS], size_t n)
+{
+	unsigned i = n > 1 ? 63 - (unsigned)__builtin_clzll(n) : 0;
+
+	tally(&bucket[i < WORKER_BUCKETS ? i : WORKER_BUCKETS - 1], 1);
+}
+
+static unsigned
+segments(const struct pkt *p)
+{
+	return p->segments > 1 ? p->segments : 1;
+}
+
 /* Hand the datagrams of `b` to the kernel; what it refuses is counted. */
 static void
 send_wire(struct worker *w, struct batch *b)
 {
-	for (unsigned i = 0; i < b->n; ) {
-		unsigned socket = b->pkt[i].socket, n = 1, sent;
-		int err = 0;
+	for (unsigned i = 0, n; i < b->n; i += n) {
+		unsigned socket = b->pkt[i].socket, lost = 0;
+		bool gone = socket >= WORKER_SOCKETS || w->socket[socket].fd < 0;
+		int err;
 
-		while (i + n < b->n && b->pkt[i + n].socket == socket)
-			n++;
-		if (socket >= WORKER_SOCKETS || w->socket[socket].fd < 0) {
-			esp_count_drop(w->esp, DROP_OUT_SEND, n);
-			i += n;
-			continue;
+		for (n = 0; i + n < b->n && b->pkt[i + n].socket == socket; n++) {
+			lost += gone ? segments(&b->pkt[i + n]) : 0;
+			tally_size(w->tallies.send, segments(&b->pkt[i + n]));
 		}
-		sent = udp_send(w->socket[socket].fd, b, i, n, &err);
-		i += sent;
-		if (sent < n) {			/* skip the one that was refused */
-			esp_count_drop(w->esp, DROP_OUT_SEND, 1);
-			i++;
-		}
+		if (!gone)
+			lost = udp_send(w->socket[socket].fd, &w->socket[socket].tx, b, i, n, &err);
+		if (lost > 0)
+			esp_count_drop(w->esp, DROP_OUT_SEND, lost);
 	}
 	b->n = 0;
+}
+
+static size_t
+pkt_bytes(const struct pkt *p)
+{
+	size_t n = p->len;
+
+	for (const struct pkt_piece *x = p->more; x != NULL; x = x->next)
+		n += x->len;
+	return n;
 }
 
 static void
@@ -186,9 +237,10 @@ write_inner(struct worker *w, struct batch *b)
 	for (unsigned i = 0; i < b->n; i++) {
 		unsigned d = b->pkt[i].device;
 
-		if (d >= WORKER_DEVICES || w->device_fd[d] < 0 ||
-		    tun_write(w->device_fd[d], &b->pkt[i]) != 0)
-			esp_count_drop(w->esp, DROP_IN_DEVICE, 1);
+		tally_size(w->tallies.write, pkt_bytes(&b->pkt[i]));
+		if (d >= WORKER_DEVICES || w->device[d].fd < 0 ||
+		    tun_write(&w->device[d], &b->pkt[i]) != 0)
+			esp_count_drop(w->esp, DROP_IN_DEVICE, segments(&b->pkt[i]));
 	}
 	b->n = 0;
 }
@@ -248,21 +300,33 @@ device_check(struct worker *w, unsigned index, int err)
 }
 
 static void
+pass_out(struct worker *w, usec_t now)
+{
+	bool done;
+
+	for (unsigned i = 0; i < w->dev.n; i++)
+		tally_size(w->tallies.read, w->dev.pkt[i].len);
+	do {
+		w->wire.n = w->inner.n = 0;
+		done = esp_out(w->esp, now, &w->dev, &w->wire, &w->inner);
+		send_wire(w, &w->wire);
+		write_inner(w, &w->inner);
+	} while (!done);
+}
+
+static void
 from_device(struct worker *w, unsigned index, usec_t now)
 {
-	for (int round = 0; round < ROUNDS && w->device_fd[index] >= 0; round++) {
+	for (int round = 0; round < ROUNDS && w->device[index].fd >= 0; round++) {
 		int got;
 
-		batch_reset(&w->in);
-		if ((got = tun_read(w->device_fd[index], index, &w->in)) <= 0) {
+		batch_reset(&w->dev);
+		if ((got = tun_read(&w->device[index], index, &w->dev)) <= 0) {
 			device_check(w, index, got);
 			break;
 		}
-		w->wire.n = w->inner.n = 0;
-		esp_out(w->esp, now, &w->in, &w->wire, &w->inner);
-		send_wire(w, &w->wire);
-		write_inner(w, &w->inner);
-		if (w->in.n < w->in.cap)
+		pass_out(w, now);
+		if (!batch_is_full(&w->dev))
 			break;
 	}
 	/* Behind the counters, and an exchange on both sides: either control's look at the
@@ -286,13 +350,13 @@ stray(struct worker *w, const struct pkt *p)
 	w->told = true;
 }
 
-static bool
-is_unknown(struct worker *w, const struct pkt *p)
-{
-	struct rd r = rd_init(pkt_data(p), p->len);
-
-	return !esp_knows(w->esp, rd_u32(&r));
-}
+/* What a round of receiving knows of SPIs. */
+struct look {
+	usec_t now;
+	uint32_t spi;			/* the last one looked for, if it was known */
+	bool known;
+	bool again;			/* the commands were looked at once more */
+};
 
 /* RFC 3948 2.2, 2.3: four zero bytes announce IKE, one 0xff byte keeps a NAT open. */
 static bool
@@ -310,47 +374,99 @@ is_esp(struct worker *w, const struct pkt *p)
 	return true;
 }
 
+static void
+pass_in(struct worker *w, usec_t now)
+{
+	bool done;
+
+	do {
+		w->wire.n = w->inner.n = 0;
+		done = esp_in(w->esp, now, &w->esp_in, &w->inner, &w->wire);
+		write_inner(w, &w->inner);
+		send_wire(w, &w->wire);
+	} while (!done);
+	batch_reset(&w->esp_in);
+}
+
+/* An SPI that was not looked for just before. */
+static bool
+is_other_spi(const struct pkt *p, struct look *look)
+{
+	struct rd r = rd_init(pkt_data(p), p->len);
+	uint32_t spi = rd_u32(&r);
+
+	if (look->known && look->spi == spi)
+		return false;
+	look->spi = spi;
+	return true;
+}
+
 /*
- * Take what is not ESP out of the batch, order kept; slots are swapped so that no buffer is
- * lost.  An SA may have been posted after this round's look at the commands, and its first
- * packets come right behind the answer that made it: an unknown SPI is reason to look again.
+ * An SA may have been posted after this round's look at the commands, and its first packets come
+ * right behind the answer that made it: an unknown SPI is reason to look again, once a round.
  */
 static void
-classify(struct worker *w, struct batch *b, usec_t now)
+look_again(struct worker *w, struct look *look)
 {
-	bool looked = false;
-	unsigned kept = 0;
+	look->known = esp_knows(w->esp, look->spi);
+	if (look->known || look->again)
+		return;
+	pass_in(w, look->now);
+	obey_all(w, look->now);
+	look->again = true;
+	look->known = esp_knows(w->esp, look->spi);
+}
 
-	for (unsigned i = 0; i < b->n; i++) {
-		struct pkt p = b->pkt[i];
+/* Views of runs of the train's ESP datagrams, one for each SPI in a row; what is not ESP ends a
+ * run: the kernel's GRO and senders' trains may carry it along. */
+static void
+classify(struct worker *w, const struct pkt *train, struct look *look)
+{
+	struct pkt *run = NULL, one = { .len = 1 };
 
-		if (!is_esp(w, &p))
+	for (size_t at = 0; one.len > 0 && (at == 0 || at < train->len); at += one.len) {
+		one = *train;
+		one.off += (uint32_t)at;
+		one.len -= (uint32_t)at;
+		if (one.segment != 0 && one.len > one.segment)
+			one.len = one.segment;
+		if (!is_esp(w, &one)) {
+			run = NULL;
 			continue;
-		if (!looked && is_unknown(w, &p)) {
-			obey_all(w, now);
-			looked = true;
 		}
-		b->pkt[i] = b->pkt[kept];
-		b->pkt[kept++] = p;
+		if (is_other_spi(&one, look)) {
+			look_again(w, look);
+			run = NULL;
+		}
+		if (run != NULL) {
+			run->len += one.len;
+			continue;
+		}
+		if (w->esp_in.n == w->esp_in.cap)
+			pass_in(w, look->now);
+		run = &w->esp_in.pkt[w->esp_in.n++];
+		*run = one;
 	}
-	b->n = kept;
 }
 
 static void
 from_socket(struct worker *w, unsigned index, usec_t now)
 {
 	for (int round = 0; round < ROUNDS && w->socket[index].fd >= 0; round++) {
-		bool full;
+		struct look look = { .now = now };
+		bool full, trains = false;
 
-		batch_reset(&w->in);
-		if (udp_recv(w->socket[index].fd, index, w->socket[index].port, &w->in) <= 0)
+		batch_reset(&w->net);
+		if (udp_recv(w->socket[index].fd, index, w->socket[index].port, &w->net) <= 0)
 			break;
-		full = w->in.n == w->in.cap;
-		classify(w, &w->in, now);
-		w->wire.n = w->inner.n = 0;
-		esp_in(w->esp, now, &w->in, &w->inner, &w->wire);
-		write_inner(w, &w->inner);
-		send_wire(w, &w->wire);
+		full = batch_is_full(&w->net);
+		for (unsigned i = 0; i < w->net.n; i++) {
+			trains = trains || w->net.pkt[i].segment != 0;
+			tally_size(w->tallies.recv, segments(&w->net.pkt[i]));
+			classify(w, &w->net.pkt[i], &look);
+		}
+		pass_in(w, now);
+		w->net.cap = trains ? RECV_TRAINS : RECV_PKTS;
 		if (!full)
 			break;
 	}
@@ -453,9 +569,11 @@ make(struct worker *w, const struct aead_set *aeads, const uint8_t probe_key[16]
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return w->esp != NULL && w->cmds != NULL && w->events != NULL && w->strays != NULL &&
 	    w->cmd_fd >= 0 && w->event_fd >= 0 && w->epoll >= 0 &&
-	    batch_init(&w->in, BATCH_PKTS, BUF_LEN) &&
-	    batch_init(&w->wire, 2 * BATCH_PKTS, 0) &&
-	    batch_init(&w->inner, 2 * BATCH_PKTS, 0) &&
+	    batch_init_shared(&w->dev, BATCH_PKTS, DEVICE_BUF) &&
+	    batch_init(&w->net, RECV_PKTS, PKT_BUF) &&
+	    batch_init(&w->esp_in, BATCH_PKTS, 0) &&
+	    batch_init(&w->wire, VIEWS, 0) &&
+	    batch_init(&w->inner, VIEWS, 0) &&
 	    watch(w, w->cmd_fd, SOURCE_CMD, 0);
 }
 
@@ -470,7 +588,7 @@ worker_new(unsigned index, const struct aead_set *aeads, const uint8_t probe_key
 	w->wait_tail = &w->wait_head;
 	w->cmd_fd = w->event_fd = w->epoll = -1;
 	for (unsigned i = 0; i < WORKER_DEVICES; i++)
-		w->device_fd[i] = -1;
+		w->device[i].fd = -1;
 	for (unsigned i = 0; i < WORKER_SOCKETS; i++)
 		w->socket[i].fd = -1;
 	if (!make(w, aeads, probe_key) || !start_thread(w)) {
@@ -544,7 +662,9 @@ worker_free(struct worker *w, void (*drop)(void *arg, const struct esp_event *ev
 	ring_free(w->cmds);
 	ring_free(w->events);
 	ring_free(w->strays);
-	batch_fini(&w->in);
+	batch_fini(&w->dev);
+	batch_fini(&w->net);
+	batch_fini(&w->esp_in);
 	batch_fini(&w->wire);
 	batch_fini(&w->inner);
 	close_fd(w->cmd_fd);
@@ -641,4 +761,18 @@ uint64_t
 worker_strays_lost(const struct worker *w)
 {
 	return atomic_load_explicit(&w->strays_lost, memory_order_relaxed);
+}
+
+void
+worker_batches(const struct worker *w, struct worker_batches *b)
+{
+	const struct tallies *t = &w->tallies;
+
+	for (unsigned i = 0; i < WORKER_BUCKETS; i++) {
+		b->send[i] = atomic_load_explicit(&t->send[i], memory_order_relaxed);
+		b->recv[i] = atomic_load_explicit(&t->recv[i], memory_order_relaxed);
+		b->write[i] = atomic_load_explicit(&t->write[i], memory_order_relaxed);
+		b->read[i] = atomic_load_explicit(&t->read[i], memory_order_relaxed);
+	}
+	b->refused = atomic_load_explicit(&t->refused, memory_order_relaxed);
 }

@@ -20,8 +20,6 @@ struct worker;
 
 #define WORKER_DEVICES	4096		/* device indices are below */
 #define WORKER_SOCKETS	4
-#define WORKER_MTU_MAX	9216		/* bytes of a packet inside and of a datagram's payload; */
-					/* larger ones are dropped as malformed */
 #define WORKER_STRAY_MAX 4080		/* bytes of a datagram that can be handed to control */
 
 enum worker_cmd_kind {
@@ -82,6 +80,17 @@ bool		worker_has_woken(const struct worker *w, unsigned device);	/* or was never
 bool		worker_tunnel_stats(const struct worker *w, uint32_t tunnel,
 		    struct esp_tunnel_stats *st);
 void		worker_stats(const struct worker *w, struct esp_stats *st);
+/* How much crosses a border of the kernel at once: bucket i counts what is from 2^i below
+ * 2^(i+1), the last also all above. */
+#define WORKER_BUCKETS	17
+struct worker_batches {
+	uint64_t send[WORKER_BUCKETS];	/* datagrams of a train sent */
+	uint64_t recv[WORKER_BUCKETS];	/* datagrams of a train received */
+	uint64_t write[WORKER_BUCKETS];	/* bytes of a packet written to a device */
+	uint64_t read[WORKER_BUCKETS];	/* bytes of a packet read from a device */
+	uint64_t refused;		/* trains that the kernel did not take as such */
+};
+void		worker_batches(const struct worker *w, struct worker_batches *b);
 uint64_t	worker_strays_lost(const struct worker *w);	/* too long, or no room */
 
 #endif

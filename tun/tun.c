@@ -7,9 +7,16 @@
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "tun/netlink.h"
+#include "tun/vnet.h"
+
+#ifndef TUN_F_USO4
+#define TUN_F_USO4	0x20			/* Linux 6.2 */
+#define TUN_F_USO6	0x40
+#endif
 
 /* What TUNSETIFF cannot say is said by rtnetlink, while the device is still down. */
 static int
@@ -38,7 +45,7 @@ tun_open(const char *name, unsigned group)
 		return -errno;
 	/* EXCL: without it an idle persistent device of that name would be taken over.  Its
 	 * bit is the sign of a short: hence the cast. */
-	ifr.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL);
+	ifr.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
 	memcpy(ifr.ifr_name, name, strlen(name) + 1);
 	err = ioctl(fd, TUNSETIFF, &ifr) < 0 ? -errno : dress(name, group);
 	if (err == 0)
@@ -64,35 +71,88 @@ tun_alive(int fd)
 	return ioctl(fd, TUNGETIFF, &ifr) < 0 ? -errno : 0;
 }
 
-int
-tun_read(int fd, unsigned device, struct batch *b)
+void
+tun_port_init(struct tun_port *t, int fd)
 {
+	const unsigned long tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+	int len = VNET_LEN, native = 0;
+	struct ifreq ifr;
+
+	*t = (struct tun_port){ .fd = fd };
+	memset(&ifr, 0, sizeof(ifr));
+	if (ioctl(fd, TUNGETIFF, &ifr) < 0 || (ifr.ifr_flags & IFF_VNET_HDR) == 0)
+		return;
+	t->vnet = true;
+	if (ioctl(fd, TUNSETVNETHDRSZ, &len) < 0 || ioctl(fd, TUNSETVNETLE, &native) < 0)
+		return;
+	t->uso = ioctl(fd, TUNSETOFFLOAD, tso | TUN_F_USO4 | TUN_F_USO6) == 0;
+	t->tso = t->uso || ioctl(fd, TUNSETOFFLOAD, tso) == 0;
+}
+
+/* What one read brought: `n` bytes, the header (of head_len bytes) in front of p's data. */
+static void
+take(struct pkt *p, size_t n, size_t head_len)
+{
+	if (n < head_len)
+		return;
+	p->len = (uint32_t)(n - head_len);
+	if (head_len > 0 && !vnet_parse(pkt_data(p) - head_len, p))
+		p->len = 0;
+}
+
+int
+tun_read(const struct tun_port *t, unsigned device, struct batch *b)
+{
+	size_t head_len = t->vnet ? VNET_LEN : 0, room;
 	struct pkt *p;
 	int got = 0;
 	ssize_t n;
 
 	while ((p = batch_next(b)) != NULL) {
+		room = pkt_room(p) - PKT_TAILROOM;
+		room = room > PKT_MAX + 1 ? PKT_MAX + 1 : room;
 		do
-			n = read(fd, pkt_data(p), pkt_room(p) - PKT_TAILROOM);
+			n = read(t->fd, pkt_data(p) - head_len, head_len + room);
 		while (n < 0 && errno == EINTR);
 		if (n <= 0) {
 			batch_unget(b);
 			return n == 0 || errno == EAGAIN || got > 0 ? got : -errno;
 		}
-		p->len = (uint32_t)n;
+		take(p, (size_t)n, head_len);
 		p->device = (uint16_t)device;
+		if (b->shared != 0)
+			batch_trim(b);
 		got++;
 	}
 	return got;
 }
 
-int
-tun_write(int fd, const struct pkt *p)
+static ssize_t
+write_pieces(int fd, uint8_t *data, size_t len, const struct pkt_piece *more)
 {
+	struct iovec iov[1 + PKT_SEGMENTS];
+	int n = 1;
+
+	iov[0] = (struct iovec){ data, len };
+	for (; more != NULL && n < 1 + PKT_SEGMENTS; more = more->next)
+		iov[n++] = (struct iovec){ more->data, more->len };
+	return writev(fd, iov, n);
+}
+
+int
+tun_write(const struct tun_port *t, const struct pkt *p)
+{
+	size_t head_len = t->vnet ? VNET_LEN : 0;
+	uint8_t *data = pkt_data(p) - head_len;
 	ssize_t n;
 
+	if (p->off < head_len)
+		return -EINVAL;
+	if (t->vnet)
+		vnet_write(data, p);
 	do
-		n = write(fd, pkt_data(p), p->len);
+		n = p->more == NULL ? write(t->fd, data, head_len + p->len) :
+		    write_pieces(t->fd, data, head_len + p->len, p->more);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }

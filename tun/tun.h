@@ -11,6 +11,9 @@
  * TUN devices.  Opening needs CAP_NET_ADMIN (the broker does it and passes the descriptor);
  * reading and writing need only the descriptor.  Devices are not persistent: they vanish
  * with the last descriptor.
+ *
+ * A device has a virtio-net header in front of each packet (IFF_VNET_HDR), so that the kernel
+ * may hand us super-packets and take them: one read or write then moves up to 64 KiB.
  */
 #define TUN_TXQLEN	500		/* packets that wait in the kernel for us to read */
 
@@ -26,13 +29,28 @@ int	tun_carrier(int fd, bool on);		/* TUNSETCARRIER; 0 or -errno; needs only the
 int	tun_alive(int fd);
 
 /*
+ * How a descriptor is read and written.  tun_port_init() asks the kernel what the device is
+ * and lets it give what we can take: TCP super-packets, and UDP ones where the kernel knows
+ * them (Linux 6.2).  It needs only the descriptor; of one that is no TUN device, as in tests,
+ * whole packets are read and written.
+ */
+struct tun_port {
+	int fd;
+	bool vnet;			/* a header in front of each packet */
+	bool tso, uso;			/* super-packets: of TCP, of UDP */
+};
+void	tun_port_init(struct tun_port *t, int fd);
+
+/*
  * Read packets until the batch is full or nothing is there.  Each packet has `device` set and
  * PKT_TAILROOM left behind it; one that is longer than the buffer comes cut, so that its own
- * length field betrays it.  Returns how many were read, or -errno when there were none:
+ * length field betrays it, and one whose virtio-net header makes no sense comes with len 0.
+ * Returns how many were read, or -errno when there were none:
  * -EBADFD: the device was deleted.  A device that is down has nothing to read: 0.
  */
-int	tun_read(int fd, unsigned device, struct batch *b);
-/* Write one packet.  0 or -errno; -EIO: the link is not up; -EINVAL: neither IPv4 nor IPv6. */
-int	tun_write(int fd, const struct pkt *p);
+int	tun_read(const struct tun_port *t, unsigned device, struct batch *b);
+/* Write one packet, super or not; the header goes to its headroom.  0 or -errno; -EIO: the link
+ * is not up; -EINVAL: neither IPv4 nor IPv6, or a super-packet that the device does not take. */
+int	tun_write(const struct tun_port *t, const struct pkt *p);
 
 #endif

@@ -3,18 +3,20 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Room for what we ask of and tell the kernel beside a datagram: its local address and TOS. */
+/* Room for what we ask of and tell the kernel beside a datagram: its local address, its TOS,
+ * the size of the pieces of a train. */
 union control {
 	struct cmsghdr align;
-	char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+	char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int))];
 };
 
-/* One call's worth of messages; on the stack, about 17 KiB. */
+/* One call's worth of messages; on the stack, about 18 KiB. */
 struct train {
 	struct mmsghdr msg[BATCH_PKTS];
 	struct iovec iov[BATCH_PKTS];
@@ -79,6 +81,25 @@ fail:
 	return err;
 }
 
+int
+udp_gro(int fd, bool on)
+{
+	return set_int(fd, IPPROTO_UDP, UDP_GRO, on) ? 0 : -errno;
+}
+
+/* Of a train: the size of its datagrams, and how many that makes. */
+static void
+read_segment(const struct cmsghdr *c, struct pkt *p)
+{
+	int size;
+
+	memcpy(&size, CMSG_DATA(c), sizeof(size));
+	if (size <= 0 || (uint32_t)size >= p->len)
+		return;
+	p->segment = (uint16_t)size;
+	p->segments = (uint16_t)((p->len + (uint32_t)size - 1) / (uint32_t)size);
+}
+
 /* The local address and TOS that the kernel put beside a datagram. */
 static void
 read_control(struct msghdr *h, struct pkt *p)
@@ -101,6 +122,8 @@ read_control(struct msghdr *h, struct pkt *p)
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
 			memcpy(&tclass, CMSG_DATA(c), sizeof(tclass));
 			p->tos = (uint8_t)tclass;
+		} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+			read_segment(c, p);
 		}
 	}
 }
@@ -173,57 +196,71 @@ udp_recv(int fd, unsigned socket, uint16_t port, struct batch *b)
 	return all;
 }
 
-static struct cmsghdr *
-put_control(struct msghdr *h, struct cmsghdr *after, int level, int type)
+/* One more thing to tell the kernel beside a datagram. */
+static void
+put_control(struct msghdr *h, int level, int type, const void *value, size_t len)
 {
-	size_t len = type == IP_PKTINFO && level == IPPROTO_IP ? sizeof(struct in_pktinfo) :
-	    type == IPV6_PKTINFO && level == IPPROTO_IPV6 ? sizeof(struct in6_pktinfo) : sizeof(int);
-	struct cmsghdr *c = after == NULL ? (struct cmsghdr *)h->msg_control :
-	    (struct cmsghdr *)((char *)after + CMSG_ALIGN(after->cmsg_len));
+	struct cmsghdr *c = (struct cmsghdr *)((char *)h->msg_control + h->msg_controllen);
 
 	c->cmsg_level = level;
 	c->cmsg_type = type;
 	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), value, len);
 	h->msg_controllen += CMSG_SPACE(len);
-	return c;
 }
 
-/* Ask for `from` as the local address (unless it is none) and for `tos` (unless it is 0). */
+/* Ask for `local` as the source (unless it is none), for the TOS (unless it is 0), and for a
+ * train to be cut into datagrams. */
 static void
-write_control(struct msghdr *h, union control *room, const struct ip *from, uint8_t tos)
+write_control(struct msghdr *h, union control *room, const struct pkt *p, uint16_t segment)
 {
-	struct cmsghdr *c = NULL;
+	const struct ip *from = &p->local.ip;
 	struct in6_pktinfo in6 = { .ipi6_ifindex = 0 };
 	struct in_pktinfo in4 = { .ipi_ifindex = 0 };
-	uint8_t family = ((struct sockaddr *)h->msg_name)->sa_family;
-	int value = tos;
+	uint8_t family = p->remote.ip.family;
+	bool v4 = family == AF_INET;
+	int tos = p->tos;
 
 	memset(room, 0, sizeof(*room));
 	h->msg_control = room;
 	h->msg_controllen = 0;
-	if (from->family == family && !ip_is_any(from) && family == AF_INET) {
-		c = put_control(h, c, IPPROTO_IP, IP_PKTINFO);
+	if (from->family == family && !ip_is_any(from) && v4) {
 		memcpy(&in4.ipi_spec_dst, from->b, 4);
-		memcpy(CMSG_DATA(c), &in4, sizeof(in4));
+		put_control(h, IPPROTO_IP, IP_PKTINFO, &in4, sizeof(in4));
 	} else if (from->family == family && !ip_is_any(from)) {
-		c = put_control(h, c, IPPROTO_IPV6, IPV6_PKTINFO);
 		memcpy(&in6.ipi6_addr, from->b, 16);
-		memcpy(CMSG_DATA(c), &in6, sizeof(in6));
+		put_control(h, IPPROTO_IPV6, IPV6_PKTINFO, &in6, sizeof(in6));
 	}
-	if (tos != 0) {
-		c = put_control(h, c, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
-		    family == AF_INET ? IP_TOS : IPV6_TCLASS);
-		memcpy(CMSG_DATA(c), &value, sizeof(value));
-	}
-	if (c == NULL)
+	if (tos != 0)
+		put_control(h, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos,
+		    sizeof(tos));
+	if (segment != 0)
+		put_control(h, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
+	if (h->msg_controllen == 0)
 		h->msg_control = NULL;
 }
 
-/* What leaves by one call: how many of t->msg[at .. n) went.  *err as in udp_send(). */
-static unsigned
-send_train(int fd, struct train *t, unsigned n, int *err)
+/* Message i of the train: `len` bytes of p from `at`, in datagrams of `segment` (0: in one). */
+static void
+put_message(struct train *t, unsigned i, const struct pkt *p, size_t at, size_t len)
 {
-	unsigned at = 0, again = 0;
+	uint16_t segment = len > p->segment ? p->segment : 0;
+
+	t->name[i].ss_family = AF_UNSPEC;
+	t->iov[i] = (struct iovec){ pkt_data(p) + at, len };
+	t->msg[i].msg_hdr = (struct msghdr){
+		.msg_name = &t->name[i],
+		.msg_namelen = ip_to_sockaddr(&p->remote, &t->name[i]),
+		.msg_iov = &t->iov[i], .msg_iovlen = 1,
+	};
+	write_control(&t->msg[i].msg_hdr, &t->control[i], p, segment);
+}
+
+/* What leaves by one call: how many of t->msg[at .. n) went before one was refused. */
+static unsigned
+send_train(int fd, struct train *t, unsigned at, unsigned n, int *err)
+{
+	unsigned again = 0;
 	int sent;
 
 	while (at < n) {
@@ -239,33 +276,81 @@ send_train(int fd, struct train *t, unsigned n, int *err)
 	return at;
 }
 
-unsigned
-udp_send(int fd, struct batch *b, unsigned from, unsigned n, int *err)
+static unsigned
+segments(const struct pkt *p)
+{
+	return p->segments > 1 ? p->segments : 1;
+}
+
+/* A train as single datagrams; returns how many were refused. */
+static unsigned
+send_singly(int fd, const struct pkt *p, int *err)
 {
 	struct train t;
-	unsigned done = 0, want, sent;
-	struct pkt *p;
+	unsigned n = 0, refused = 0;
+	size_t at = 0, len;
+
+	while (at < p->len) {
+		for (n = 0; at < p->len && n < BATCH_PKTS; n++, at += len) {
+			len = p->len - at < p->segment ? p->len - at : p->segment;
+			put_message(&t, n, p, at, len);
+		}
+		for (unsigned sent = 0; (sent = send_train(fd, &t, sent, n, err)) < n; sent++)
+			refused++;
+	}
+	return refused;
+}
+
+/* May it be that the kernel takes these as single datagrams?  EIO: the device cannot finish
+ * checksums; EINVAL: an old kernel, or datagrams larger than the MTU, which the next try tells. */
+static bool
+is_train_refused(const struct pkt *p, int err)
+{
+	return segments(p) > 1 && (err == -EIO || err == -EINVAL || err == -EOPNOTSUPP);
+}
+
+/* The packet that the kernel refused by `why`; returns how many datagrams are lost. */
+static unsigned
+on_refusal(int fd, struct udp_tx *tx, const struct pkt *p, int why, int *err)
+{
+	unsigned lost;
+
+	if (!is_train_refused(p, why)) {
+		*err = why;
+		return segments(p);
+	}
+	tx->refused++;
+	lost = send_singly(fd, p, err);
+	if (lost < segments(p))
+		tx->plain = UDP_PLAIN;
+	return lost;
+}
+
+unsigned
+udp_send(int fd, struct udp_tx *tx, const struct batch *b, unsigned from, unsigned n, int *err)
+{
+	struct train t;
+	unsigned end = from + n, lost = 0, sent, want;
+	int why;
 
 	*err = 0;
-	while (done < n) {
-		want = n - done < BATCH_PKTS ? n - done : BATCH_PKTS;
-		for (unsigned i = 0; i < want; i++) {
-			p = &b->pkt[from + done + i];
-			t.name[i].ss_family = AF_UNSPEC;
-			t.iov[i] = (struct iovec){ pkt_data(p), p->len };
-			t.msg[i].msg_hdr = (struct msghdr){
-				.msg_name = &t.name[i],
-				.msg_namelen = ip_to_sockaddr(&p->remote, &t.name[i]),
-				.msg_iov = &t.iov[i], .msg_iovlen = 1,
-			};
-			write_control(&t.msg[i].msg_hdr, &t.control[i], &p->local.ip, p->tos);
+	while (from < end) {
+		if (tx->plain > 0 && segments(&b->pkt[from]) > 1) {
+			tx->plain--;
+			lost += send_singly(fd, &b->pkt[from++], err);
+			continue;
 		}
-		sent = send_train(fd, &t, want, err);
-		done += sent;
+		for (want = 0; want < BATCH_PKTS && from + want < end; want++) {
+			if (tx->plain > 0 && segments(&b->pkt[from + want]) > 1)
+				break;
+			put_message(&t, want, &b->pkt[from + want], 0, b->pkt[from + want].len);
+		}
+		sent = send_train(fd, &t, 0, want, &why);
+		from += sent;
 		if (sent < want)
-			break;
+			lost += on_refusal(fd, tx, &b->pkt[from++], why, err);
 	}
-	return done;
+	return lost;
 }
 
 int
@@ -273,11 +358,12 @@ udp_send_one(int fd, const struct endpoint *local, const struct endpoint *remote
     const void *data, size_t len)
 {
 	struct pkt p = { .buf = (uint8_t *)(uintptr_t)data, .cap = (uint32_t)len, .len = (uint32_t)len };
-	struct batch b = { .pkt = &p, .n = 1, .cap = 1 };
+	const struct batch b = { .pkt = &p, .n = 1, .cap = 1 };
+	struct udp_tx tx = { .plain = 0 };
 	int err;
 
 	p.local = *local;
 	p.remote = *remote;
-	(void)udp_send(fd, &b, 0, 1, &err);
+	(void)udp_send(fd, &tx, &b, 0, 1, &err);
 	return err;
 }

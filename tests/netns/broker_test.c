@@ -718,6 +718,7 @@ traffic(struct world *w)
 	struct host_request tun = request(HOST_TUN_OPEN, "td0", "");
 	struct host_answer a, four, six;
 	struct endpoint v4 = { .port = 4500 }, v6 = { .port = 4500 };
+	struct tun_port port;
 	struct batch b;
 
 	(void)nl_link_set(w->nl, "lo", true, 0);
@@ -731,7 +732,8 @@ traffic(struct world *w)
 		return;
 	check(udp_send_one(four.fd, &(struct endpoint){ 0 }, &v4, "x", 1) == 0 &&
 	    udp_send_one(six.fd, &(struct endpoint){ 0 }, &v6, "x", 1) == 0, "a datagram into the tunnel, each family");
-	check(tun_read(a.fd, 0, &b) == 2 && b.pkt[0].len == 29 && b.pkt[1].len == 49, "comes out of the device");
+	tun_port_init(&port, a.fd);
+	check(tun_read(&port, 0, &b) == 2 && b.pkt[0].len == 29 && b.pkt[1].len == 49, "comes out of the device");
 	(void)simple(w, HOST_READY, "", "");
 	(void)kill(w->engine.pid, SIGKILL);
 	close(a.fd);			/* now only the broker holds the device */
@@ -739,7 +741,8 @@ traffic(struct world *w)
 	check(wait_hello(w, 1000), "a new engine");
 	a = ask(w, &tun);
 	batch_reset(&b);
-	check(a.fd >= 0 && tun_read(a.fd, 0, &b) == 1 && pkt_data(&b.pkt[0])[28] == 'y',
+	tun_port_init(&port, a.fd);
+	check(a.fd >= 0 && tun_read(&port, 0, &b) == 1 && pkt_data(&b.pkt[0])[28] == 'y',
 	    "what came meanwhile has waited in the device, not left in clear text");
 	batch_fini(&b);
 	close(a.fd);
