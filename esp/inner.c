@@ -196,45 +196,6 @@ inner_put_u16(struct pkt *p, size_t at, uint16_t v)
 	wr_put_u16(&w, at, v);
 }
 
-uint32_t
-inner_sum(const void *data, size_t len, uint32_t sum)
-{
-	struct rd r = rd_init(data, len);
-	uint64_t acc = sum;
-
-	while (rd_left(&r) >= 4)
-		acc += rd_u32(&r);
-	if (rd_left(&r) >= 2)
-		acc += rd_u16(&r);
-	if (rd_left(&r) > 0)
-		acc += (uint32_t)rd_u8(&r) << 8;
-	while (acc >> 16 != 0)
-		acc = (acc & 0xffff) + (acc >> 16);
-	return (uint32_t)acc;
-}
-
-uint16_t
-inner_sum_end(uint32_t sum)
-{
-	while (sum >> 16 != 0)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
-uint32_t
-inner_sum_pseudo(const struct ip *src, const struct ip *dst, uint8_t proto, size_t len)
-{
-	uint32_t sum = inner_sum(src->b, ip_len(src->family), 0);
-
-	return inner_sum(dst->b, ip_len(dst->family), sum) + proto + (uint32_t)len;
-}
-
-uint16_t
-inner_sum_replace(uint16_t csum, uint16_t was, uint16_t is)
-{
-	return inner_sum_end((uint32_t)(uint16_t)~csum + (uint16_t)~was + is);
-}
-
 bool
 inner_finish_csum(struct pkt *p)
 {
