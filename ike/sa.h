@@ -111,7 +111,8 @@ struct child {
 	uint64_t serial;		/* greater: younger */
 	struct low low;
 	struct esp_suite suite;
-	struct ts_list *ts_local, *ts_remote;	/* as narrowed; owned */
+	struct ts *ts;			/* as narrowed: local_n of ours, then the peer's; owned */
+	unsigned local_n, remote_n;
 	usec_t since, rekey_at, hard_at;
 };
 
@@ -277,6 +278,8 @@ void		child_state(struct child *c, enum child_state state);
 const char	*child_state_name(enum child_state state);
 /* Take the selectors.  False: no memory. */
 bool		child_ts(struct child *c, const struct ts_list *local, const struct ts_list *remote);
+struct ts_list	child_ts_local(const struct child *c);
+struct ts_list	child_ts_remote(const struct child *c);
 /* Derive its keys, give them to the host (IKE_SA_IN), start its timers.  False: not possible. */
 bool		child_install(struct child *c, const struct nego *n);
 /* The peer is known to have it. */
