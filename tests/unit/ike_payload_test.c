@@ -154,6 +154,9 @@ static const struct {
 	{ "fqdn:192.0.2.1", NULL, ID_FQDN, 9 },
 	{ "fqdn:gw.example.net", "gw.example.net", ID_FQDN, 14 },
 	{ "email:a@b", "a@b", ID_RFC822_ADDR, 3 },
+	{ "email:fqdn:a@b", NULL, ID_RFC822_ADDR, 8 },
+	{ "email:dn:a@b", NULL, ID_RFC822_ADDR, 6 },
+	{ "fqdn:keyid:a", NULL, ID_FQDN, 7 },
 	{ "ipv4:192.0.2.1", "192.0.2.1", ID_IPV4_ADDR, 4 },
 	{ "ipv6:2001:db8::1", "2001:db8::1", ID_IPV6_ADDR, 16 },
 };
