@@ -179,7 +179,8 @@ struct tunnel {
 	struct heap_node timer;
 	struct ike *ike;
 	struct ike_tunnel conf;		/* conf.psk is ours, in secret memory */
-	struct tunnel *next_remote;	/* with a remote address of the same hash */
+	struct tunnel *next_remote;	/* with the same remote address */
+	struct tunnel *last_remote;	/* end of that chain, kept by its first */
 	struct ike_sa *sas;		/* from SA_NEW (initiator) or IKE_AUTH (responder) on */
 	struct child *out;		/* what the host sends by; NULL: down */
 	bool wanted;			/* we open it, and again when it is lost */
