@@ -39,10 +39,10 @@ mon_tun_verdict(const struct mon_tun *t)
 		return MON_V_DOWN;
 	if (t->no_carrier)
 		return MON_V_UPLINK;
-	if (t->v == MON_V_UP && t->told)
-		return MON_V_DEAD;
 	if (t->v == MON_V_UP && (t->hold_until != 0 || t->doubt))
 		return MON_V_HELD;
+	if (t->v == MON_V_UP && t->told)
+		return MON_V_DEAD;
 	return t->v;
 }
 
@@ -328,6 +328,7 @@ revive(struct monitor *m, struct mon_tun *t, usec_t now, const char *why)
 {
 	bool together = t->v == MON_V_UPLINK;
 
+	mon_rtt_void(&t->rtt);		/* what was asked in the outage was not lost by chance */
 	t->v = MON_V_UP;
 	t->mute = false;
 	t->close_at = USEC_NEVER;
@@ -521,7 +522,8 @@ routine(struct monitor *m, struct mon_tun *t, usec_t now)
 	if (!mon_usable(t) || in_round(t))
 		return;
 	t->need = mon_rtt_need(&t->rtt, now);
-	if (t->hold_until != 0 && t->unheard >= 2)
+	if (t->hold_until != 0 && mon_overdue(t, now) &&
+	    t->unheard >= (t->need > MON_NEED_MIN ? 2 : 1))
 		t->hold_until = now + t->c->conf.hold;
 	if (is_mute(t, now)) {
 		t->mute = true;
@@ -558,8 +560,12 @@ close_due(struct monitor *m, struct mon_tun *t, usec_t now)
 void
 mon_tun_due(struct monitor *m, struct mon_tun *t, usec_t now)
 {
-	if (t->told && t->told_until <= now)
-		mon_tun_told(m, t, now, false);
+	if (t->told && t->told_until <= now) {
+		if (mon_overdue(t, now))
+			t->told_until = USEC_NEVER;	/* the peer may well be right */
+		else
+			mon_tun_told(m, t, now, false);
+	}
 	if (t->verdict_at <= now)
 		verdict(m, t, now);
 	if (t->ask_at <= now)
