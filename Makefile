@@ -78,9 +78,11 @@ $(FUZZ): $(B)/%: $(B)/tests/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuz
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LDLIBS)
 
+# A tool of the namespace tests stands alone; broker_test is the broker with a toy engine.
+$(B)/netns/broker_test: $(call libs_of,gateway)
 $(TOOLS): $(B)/%: $(B)/tests/%.o
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^
+	$(LINK) -o $@ $^ $(LDLIBS)
 
 tests: $(UNIT) $(SIM) $(FUZZ)		## build the tests
 
@@ -91,7 +93,6 @@ layers: $(LIBRARIES)			## check that no folder uses what it must not
 	@scripts/layers $(B)
 
 T ?= 60
-fuzzers: $(FUZZ)
 fuzz:					## fuzz every parser for T seconds (T=60; needs clang)
 	@scripts/fuzz $(T)
 
@@ -112,5 +113,5 @@ clean:					## remove all build folders
 help:					## this list
 	@sed -n 's/^\([a-z]*\):[^#]*##/  make \1\t/p' Makefile
 
-.PHONY: all tests check layers fuzzers fuzz bench interop install clean help
+.PHONY: all tests check layers fuzz bench interop install clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -246,7 +246,7 @@ op_is_right(const struct aead_key *k, const struct aead_scratch *s, const struct
 {
 	const struct aead_info *info = aead_info(k->id);
 
-	return info != NULL && k->serial != 0 && k->set == s->set && op->len <= INT_MAX &&
+	return info != NULL && k->set == s->set && op->len <= INT_MAX &&
 	    op->aad_len <= INT_MAX && op->tail_len <= INT_MAX &&
 	    (info->cbc ? op->len % 16 == 0 : op->tail_len == 0);
 }

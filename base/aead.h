@@ -49,7 +49,8 @@ const struct aead_info *aead_info(enum aead_id id);	/* NULL for AEAD_NONE and ou
 struct aead_set;
 struct aead_set	*aead_set_new(void);			/* NULL: a self-test failed (logged) or no memory */
 void		aead_set_free(struct aead_set *s);
-const char	*aead_set_provider(const struct aead_set *s, enum aead_id id);	/* "openssl", "libsodium" */
+/* Who implements it: "openssl", "libsodium"; NULL where aead_info() is. */
+const char	*aead_set_provider(const struct aead_set *s, enum aead_id id);
 
 /*
  * An expanded key: read-only after aead_key_init() and usable by several threads at once,
@@ -70,7 +71,12 @@ bool	aead_key_init(struct aead_key *k, const struct aead_set *s, enum aead_id id
 	    const uint8_t *key, size_t len);
 void	aead_key_fini(struct aead_key *k);
 
-/* Working memory of one thread.  NULL: no memory. */
+/*
+ * Working memory of one thread, for keys of this set.  It keeps the last few keys in the
+ * expanded form of the library (in memory of the library's, wiped when another key takes
+ * the place): a key lives on here after aead_key_fini() until then, or until
+ * aead_scratch_free().  It allocates when it first meets an algorithm.  NULL: no memory.
+ */
 struct aead_scratch;
 struct aead_scratch *aead_scratch_new(const struct aead_set *s);
 void	aead_scratch_free(struct aead_scratch *s);	/* wipes */
@@ -90,7 +96,7 @@ struct aead_op {
 	uint8_t *icv;			/* written by seal, compared by open */
 };
 
-/* False only for our own misuse (lengths), or when the library fails. */
+/* False only for our own misuse (lengths, a key of another set), or when the library fails. */
 bool	aead_seal(const struct aead_key *k, struct aead_scratch *s, const struct aead_op *op);
 /* False: it does not authenticate; dst is then unspecified and must not be looked at.
  * CBC checks the HMAC first and decrypts only what passed. */

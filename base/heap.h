@@ -10,7 +10,8 @@
 /*
  * A heap of deadlines.  Nodes are embedded in what they time; the heap holds pointers
  * to them and grows its array as nodes are first inserted, so that later moves of a
- * deadline cannot fail.  O(log n) to set, O(1) to look.
+ * deadline cannot fail.  O(log n) to set, O(1) to look.  A node starts out zeroed; it is
+ * taken out before its memory goes away.
  */
 struct heap_node {
 	usec_t at;

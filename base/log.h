@@ -29,7 +29,8 @@ void	log_event(enum log_level level, const char *event, const char *fmt, ...)
 const char *log_quote(const void *text, size_t len, char *buf, size_t cap);
 
 /* Where lines go: by default standard error with a level word in front.  `sink` gets the
- * finished line without a newline.  NULL restores the default.  Call before threads start. */
+ * finished line without a newline.  NULL restores the default.  Call before threads start.
+ * A sink is called by one thread at a time and must not log. */
 typedef void log_sink(void *arg, enum log_level level, const char *line);
 void	log_to(log_sink *sink, void *arg);
 void	log_level_set(enum log_level max);

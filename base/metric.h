@@ -42,6 +42,6 @@ struct drop_info {
 	const char *help;		/* one line */
 };
 
-const struct drop_info *drop_info(enum drop d);
+const struct drop_info *drop_info(enum drop d);	/* NULL when out of range */
 
 #endif

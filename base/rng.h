@@ -23,7 +23,8 @@ uint32_t	rng_below(const struct rng *r, uint32_t n);
 /* The kernel's random numbers (libsodium randombytes_buf). */
 struct rng	rng_system(void);
 
-/* A deterministic stream (ChaCha20 keyed by the seed).  For tests only. */
+/* A deterministic stream (ChaCha20 keyed by the seed; each call has a nonce of its own, so the
+ * bytes depend on how they are asked for).  For tests only. */
 struct rng_seeded {
 	uint8_t key[32];
 	uint64_t counter;

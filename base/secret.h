@@ -18,7 +18,7 @@ struct secrets;
 struct secrets	*secrets_new(void);		/* NULL: no memory */
 void		secrets_free(struct secrets *s);	/* wipes all that is left */
 void		*secret_alloc(struct secrets *s, size_t len);	/* zeroed; 64-byte aligned; NULL: no memory */
-void		secret_free(struct secrets *s, void *p);	/* wipes; NULL is fine */
+void		secret_free(struct secrets *s, void *p);	/* wipes; NULL is fine; twice is our bug */
 size_t		secrets_used(const struct secrets *s);	/* slots in use: for leak checks */
 bool		secrets_locked(const struct secrets *s);	/* all regions are locked in memory */
 

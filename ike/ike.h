@@ -160,6 +160,7 @@ bool	ike_status(const struct ike *ike, uint32_t tunnel, struct ike_status *st);	
 struct ike_totals {
 	size_t ike_sas, child_sas, half_open, jobs;
 	uint64_t datagrams_in, datagrams_out, retransmits, cookies_sent, dropped, auth_failed;
+	uint64_t timers;		/* that came due: what ticks have cost so far */
 };
 void	ike_totals(const struct ike *ike, struct ike_totals *t);
 

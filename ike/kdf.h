@@ -23,7 +23,7 @@ size_t	prf_len(enum prf_id id);	/* bytes of output and of preferred key; 0 for P
 /* prf(key, parts...) to `out`, prf_len() bytes. */
 bool	prf(enum prf_id id, struct slice key, const struct slice *parts, unsigned n, uint8_t *out);
 
-/* prf+(key, seed), `len` bytes, at most 255 * prf_len() (2.13). */
+/* prf+(key, seed), `len` bytes, at most 255 * prf_len() (2.13); `out` is none of the inputs. */
 bool	prf_plus(enum prf_id id, struct slice key, struct slice seed, uint8_t *out, size_t len);
 
 /* What the two ends have exchanged.  For a rekey and for a Child SA: the nonces, SPIs and

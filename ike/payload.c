@@ -136,6 +136,19 @@ static const struct {
 	{ "email:", ID_RFC822_ADDR }, { "keyid:", ID_KEY_ID }, { "dn:", ID_DER_ASN1_DN },
 };
 
+/* The type that a prefix of the text says, and the prefix's length; 0 without one. */
+static uint8_t
+id_prefix_of(const char *text, size_t *len)
+{
+	for (size_t i = 0; i < N_ELEM(id_prefixes); i++) {
+		*len = strlen(id_prefixes[i].prefix);
+		if (strncmp(text, id_prefixes[i].prefix, *len) == 0)
+			return id_prefixes[i].type;
+	}
+	*len = 0;
+	return 0;
+}
+
 /* The type a text without prefix means; 0 when it is none we would guess. */
 static uint8_t
 id_infer(const char *text)
@@ -203,19 +216,11 @@ id_fill(struct ike_id *id, uint8_t type, const char *text, char *err, size_t cap
 bool
 id_parse(const char *text, struct ike_id *id, char *err, size_t cap)
 {
-	uint8_t type = 0;
-	const char *rest = text;
+	size_t skip = 0;
+	uint8_t type = id_prefix_of(text, &skip);
+	const char *rest = text + skip;
 
 	memset(id, 0, sizeof(*id));
-	for (size_t i = 0; i < N_ELEM(id_prefixes); i++) {
-		size_t n = strlen(id_prefixes[i].prefix);
-
-		if (strncmp(text, id_prefixes[i].prefix, n) == 0) {
-			type = id_prefixes[i].type;
-			rest = text + n;
-			break;
-		}
-	}
 	if (type == ID_DER_ASN1_DN) {
 		(void)snprintf(err, cap, "distinguished names (dn:) are not supported yet");
 		return false;
@@ -244,13 +249,19 @@ id_prefix(uint8_t type)
 static void
 id_text(const struct ike_id *id, char *out)
 {
+	static const char hex[] = "0123456789abcdef";
+
 	for (size_t i = 0; i < id->len && i < ID_DATA_MAX; i++) {
 		uint8_t c = id->data[i];
 
-		if (isgraph(c) && c != '\\' && c != '"')
+		if (isgraph(c) && c != '\\' && c != '"') {
 			*out++ = (char)c;
-		else
-			out += sprintf(out, "\\x%02x", c);
+			continue;
+		}
+		*out++ = '\\';
+		*out++ = 'x';
+		*out++ = hex[c >> 4];
+		*out++ = hex[c & 15];
 	}
 	*out = '\0';
 }
@@ -261,6 +272,8 @@ id_str(const struct ike_id *id, char *buf, size_t cap)
 	char text[ID_STRLEN];
 	const char *prefix = id_prefix(id->type);
 	struct ip ip = { 0 };
+	size_t len;
+	bool plain;
 
 	if (id->type == 0) {
 		(void)snprintf(buf, cap, "none");
@@ -274,10 +287,11 @@ id_str(const struct ike_id *id, char *buf, size_t cap)
 	} else {
 		id_text(id, text);
 	}
+	plain = id_infer(text) == id->type && id_prefix_of(text, &len) == 0;
 	if (prefix == NULL)
 		(void)snprintf(buf, cap, "type%u:%s", id->type, text);
 	else
-		(void)snprintf(buf, cap, "%s%s", id_infer(text) == id->type ? "" : prefix, text);
+		(void)snprintf(buf, cap, "%s%s", plain ? "" : prefix, text);
 	return buf;
 }
 

@@ -8,15 +8,35 @@
 
 #include "base/addr.h"
 
-/* rtnetlink by libmnl: links, addresses, routes.  All calls return 0 or -errno; what is
- * already there (-EEXIST) or already gone is told apart by the caller.  Changing needs
- * CAP_NET_ADMIN; watching does not. */
+/*
+ * rtnetlink by libmnl: links, addresses, routes.  All calls return 0 or -errno of the kernel;
+ * what is already there (-EEXIST) or already gone (-ENODEV for a link, -EADDRNOTAVAIL for an
+ * address, -ESRCH for a route) is told apart by the caller.  Changing needs CAP_NET_ADMIN;
+ * looking and watching do not.  A `struct nl` serves one thread.
+ */
 struct nl;
 
 struct nl	*nl_open(void);				/* NULL with errno set */
-void		nl_close(struct nl *nl);
+void		nl_close(struct nl *nl);		/* NULL is fine */
+
 int	nl_link_set(struct nl *nl, const char *name, bool up, unsigned mtu);	/* mtu 0: as it is */
+/* Of a new device: its group, its transmit queue, and no IPv6 link-local address. */
+int	nl_link_dress(struct nl *nl, const char *name, unsigned group, unsigned txqlen);
+int	nl_link_del(struct nl *nl, unsigned ifindex);
 int	nl_link_del_group(struct nl *nl, unsigned group);	/* all of a group in one request */
+
+struct nl_link {
+	char name[IFNAMSIZ];
+	unsigned ifindex, mtu, group, txqlen;
+	bool up, carrier;		/* set up by the administrator; may carry */
+	bool tun;			/* a TUN or TAP device */
+};
+int	nl_link_get(struct nl *nl, const char *name, struct nl_link *link);	/* -ENODEV */
+/* All links of a group.  Returns how many there are (of which `out` has at most `max`) or -errno. */
+int	nl_link_list(struct nl *nl, unsigned group, struct nl_link *out, unsigned max);
+
+/* An address of a device; `address` has its host bits, `peer` AF_UNSPEC or the other end's.
+ * IPv6 without duplicate address detection: there is nobody to ask. */
 int	nl_addr(struct nl *nl, bool add, const char *name, const struct prefix *address,
 	    const struct ip *peer);
 
@@ -27,24 +47,32 @@ struct nl_route {
 	unsigned metric, table, protocol;	/* table 0: main */
 	bool unreachable;
 };
+/* Add one that is not there (else -EEXIST, also when the one there is somebody else's and only
+ * prefix and metric agree), or delete exactly it: prefix, device, metric, protocol, type. */
 int	nl_route(struct nl *nl, bool add, const struct nl_route *r);
-/* All routes of a protocol number, main table, both families.  Returns the count (<= max) or -errno. */
+/* All routes of a protocol number, main table, both families.  Returns how many there are (of
+ * which `out` has at most `max`) or -errno. */
 int	nl_route_list(struct nl *nl, unsigned protocol, struct nl_route *out, unsigned max);
 
-/* The route the kernel would take: device, source address, MTU (of route or device), gateway there or not. */
+/* The route the kernel would take to `to` (from `from`, or as it chooses with AF_UNSPEC). */
 struct nl_way {
 	char device[IFNAMSIZ];
-	struct ip source;
-	unsigned mtu;
+	struct ip source;		/* the address it would send from */
+	unsigned mtu;			/* as configured, of the route or else of the device; what ICMP */
+					/* made the kernel believe does not count */
+	bool gateway;			/* through a router; else on the link */
 	bool carrier;			/* of the device */
 };
+/* -ENETUNREACH, -EHOSTUNREACH, -EACCES: there is none, or one that says no, or (also -EINVAL)
+ * `from` is not an address of this host. */
 int	nl_way(struct nl *nl, const struct ip *to, const struct ip *from, struct nl_way *way);
-/* Is an address configured on this host (and not tentative)?  Its device's name and carrier go to *way. */
+/* Is an address configured on this host (and not tentative)?  Its device's name, MTU and carrier
+ * and the address itself go to *way, which may be NULL. */
 bool	nl_has_address(struct nl *nl, const struct ip *ip, struct nl_way *way);
 
-/* News of links, addresses and routes: a socket of its own to poll on.  nl_news() drains it and says
- * that something changed (the caller then looks again at what it depends on). */
-struct nl	*nl_watch(void);
+/* News of links, addresses and routes: a socket of its own to poll on.  nl_news() drains it and
+ * says that something changed (the caller then looks again at what it depends on). */
+struct nl	*nl_watch(void);			/* NULL with errno set */
 int		nl_fd(const struct nl *nl);
 bool		nl_news(struct nl *nl);
 

@@ -67,9 +67,18 @@ def end(proc, sig=signal.SIGTERM, timeout=10):
 
 
 def build(target, variant="plain"):
-    """The path of a built program ("netns/stream", "tandem"), made if it is not there."""
+    """
+    The path of a built program ("netns/stream", "tandem").  Our small tools are made when they are
+    missing or older than their source, a gateway only when it is missing.
+    """
     path = os.path.join(ROOT, "build", variant, target)
-    if not os.path.exists(path):
+    stale = not os.path.exists(path)
+    if target.startswith("netns/") and not stale:
+        stem = os.path.join(HERE, os.path.basename(target))
+        sources = [stem + ".c"] + ([os.path.join(stem, f) for f in os.listdir(stem)]
+                                   if os.path.isdir(stem) else [])
+        stale = os.path.getmtime(path) < max(os.path.getmtime(f) for f in sources)
+    if stale:
         san = {"plain": [], "address-undefined": ["SAN=address,undefined"], "thread": ["SAN=thread"]}
         run(["make", "-s", "-C", ROOT] + san[variant] + [f"build/{variant}/{target}"], timeout=900)
     return path
@@ -100,7 +109,8 @@ class Lab:
         argv = [os.path.join(ROOT, "scripts/lab"), verb, "--name", self.name, "--json"]
         for key, value in options.items():
             flag = "--" + key.replace("_", "-")
-            argv += [flag] if value is True else [] if value in (None, False) else [flag, str(value)]
+            for one in value if isinstance(value, list) else [value]:
+                argv += [flag] if one is True else [] if one in (None, False) else [flag, str(one)]
         done = run(argv + [str(a) for a in args], check=False, timeout=300)
         try:
             answer = json.loads(done.stdout.strip().split("\n")[-1])

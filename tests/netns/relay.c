@@ -4,20 +4,21 @@
  *
  *   relay DEVICE CONF
  *
- * It makes the TUN device DEVICE.  A router sends one direction of a path into it (a rule by mark, a
- * table whose default route is DEVICE); each packet is kept for its time in a heap ordered by (time due,
- * order of arrival) and then written back, upon which the kernel routes it on as if it had just come.
- * CONF is one line
+ * It makes the TUN device DEVICE.  A router sends one direction of a path into it (a rule by
+ * mark, a table whose default route is DEVICE); each packet is kept for its time in a heap
+ * ordered by (time due, order of arrival) and then written back, upon which the kernel routes it
+ * on as if it had just come. CONF is one line
  *
  *   delay USEC jitter USEC reorder PPM by USEC
  *
- * read at start and again at SIGHUP; packets already held keep the time they were given.  Delay plus or
- * minus jitter keeps the order: a packet is never due before the one that came before it, so that
- * "jitter" and "reorder" are two faults, not one.  `reorder` PPM of a million packets are late by `by`
- * more and do not hold the others up: they arrive behind later ones.
+ * read at start and again at SIGHUP; packets already held keep the time they were given.  Jitter
+ * keeps the order, so that "jitter" and "reorder" are two faults, not one: the delay wanders in
+ * straight lines between random points in delay - jitter .. delay + jitter, one point every two
+ * jitters, hence never falls faster than time goes by.  `reorder` PPM of a million packets are
+ * late by `by` more and do not hold the others up: they arrive behind later ones.
  *
- * SIGTERM or SIGINT end it; what is held then is lost, as on a wire.  Losses of its own (too many held,
- * or the kernel refuses a write) are counted and printed at the end and at SIGUSR1.
+ * SIGTERM or SIGINT end it; what is held then is lost, as on a wire.  Losses of its own (too many
+ * held, or the kernel refuses a write) are counted and printed at the end and at SIGUSR1.
  */
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
@@ -42,12 +43,12 @@ enum {
 	PACKET_MAX = 65536,
 	HELD_MAX = 1 << 17,			/* packets; 10 s of delay at 13,000 a second */
 	HELD_BYTES_MAX = 128 << 20,
-	TURN_MAX = 256,				/* packets read before due ones are looked at again */
+	TURN_MAX = 256,				/* packets read before due ones are looked at */
 };
 
 struct held {
 	uint64_t due;				/* CLOCK_MONOTONIC, nanoseconds */
-	uint64_t order;				/* of arrival: breaks ties, so equal times keep order */
+	uint64_t order;				/* of arrival: equal times keep their order */
 	size_t len;
 	uint8_t data[];
 };
@@ -60,6 +61,7 @@ struct relay {
 	struct held **heap;
 	size_t held_n, held_bytes;
 	uint64_t order, last_due, armed, seed;
+	uint64_t leg_start, leg_from, leg_to;	/* jitter: this straight line, 0 .. 2 * jitter */
 	uint64_t in, out, late, full, refused;
 };
 
@@ -130,12 +132,12 @@ conf_read(struct relay *r)
 		fprintf(stderr, "relay: %s: %s\n", r->conf, strerror(errno));
 		return false;
 	}
-	n = fscanf(f, "delay %" SCNu64 " jitter %" SCNu64 " reorder %" SCNu64 " by %" SCNu64, &delay,
-	    &jitter, &reorder, &by);
+	n = fscanf(f, "delay %" SCNu64 " jitter %" SCNu64 " reorder %" SCNu64 " by %" SCNu64,
+	    &delay, &jitter, &reorder, &by);
 	fclose(f);
 	if (n != 4 || jitter > delay) {
-		fprintf(stderr, "relay: %s: want \"delay USEC jitter USEC reorder PPM by USEC\", the"
-		    " jitter at most the delay\n", r->conf);
+		fprintf(stderr, "relay: %s: want \"delay USEC jitter USEC reorder PPM by USEC\","
+		    " the jitter at most the delay\n", r->conf);
 		return false;
 	}
 	r->delay = delay * 1000;
@@ -167,15 +169,36 @@ tun_make(const char *name)
 static void
 counters_print(const struct relay *r)
 {
-	fprintf(stderr, "relay: in %" PRIu64 " out %" PRIu64 " late %" PRIu64 " held %zu full %" PRIu64
-	    " refused %" PRIu64 "\n", r->in, r->out, r->late, r->held_n, r->full, r->refused);
+	fprintf(stderr, "relay: in %" PRIu64 " out %" PRIu64 " late %" PRIu64 " held %zu full %"
+	    PRIu64 " refused %" PRIu64 "\n", r->in, r->out, r->late, r->held_n, r->full,
+	    r->refused);
+}
+
+/* What the jitter adds to (delay - jitter) at this time: 0 to 2 * jitter. */
+static uint64_t
+wander(struct relay *r, uint64_t now)
+{
+	uint64_t span = 2 * r->jitter, gone;
+
+	if (span == 0)
+		return 0;
+	if (now >= r->leg_start + span) {
+		/* Straight on from the last leg, or anew after a pause. */
+		r->leg_from = now >= r->leg_start + 2 * span ? draw(r, span + 1) : r->leg_to;
+		r->leg_start = now >= r->leg_start + 2 * span ? now : r->leg_start + span;
+		r->leg_to = draw(r, span + 1);
+	}
+	gone = now - r->leg_start;
+	if (r->leg_to >= r->leg_from)
+		return r->leg_from + (r->leg_to - r->leg_from) * (gone / 1000) / (span / 1000);
+	return r->leg_from - (r->leg_from - r->leg_to) * (gone / 1000) / (span / 1000);
 }
 
 static void
 hold(struct relay *r, const uint8_t *data, size_t len)
 {
 	struct held *h;
-	uint64_t due;
+	uint64_t now, due;
 
 	r->in++;
 	h = malloc(sizeof(*h) + len);
@@ -184,7 +207,8 @@ hold(struct relay *r, const uint8_t *data, size_t len)
 		r->full++;
 		return;
 	}
-	due = now_ns() + r->delay - r->jitter + draw(r, 2 * r->jitter + 1);
+	now = now_ns();
+	due = now + r->delay - r->jitter + wander(r, now);
 	if (due < r->last_due)
 		due = r->last_due;
 	r->last_due = due;

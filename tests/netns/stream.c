@@ -6,21 +6,22 @@
  *   stream udp --to ADDRESS [options]            numbered datagrams both ways, independent streams
  *   stream tcp --to ADDRESS [options]            connections that each send a line and want it back
  *
- * Every mode ends with one JSON object as its last line on standard output.  CLOCK_MONOTONIC is one for
- * all namespaces of a host, so every time printed ("..._at", seconds) can be held against the moment at
- * which a test cut something.
+ * Every mode ends with one JSON object as its last line on standard output.  CLOCK_MONOTONIC is
+ * one for all namespaces of a host, so every time printed ("..._at", seconds) can be held against
+ * the moment at which a test cut something.
  *
- * UDP.  The client sends `--rate` datagrams a second, numbered from 0; the server starts a stream of the
- * same rate and size towards the client with the first that reaches it.  Both sending clocks are
- * absolute: a sender that was not scheduled catches up, and says by how much it was late
- * (`late_ms_max`), so that a gap of the machine is not taken for one of the network.  Arrival is the
- * kernel's receive timestamp, not the moment at which the process got to look.  A gap is the time
- * between two arrivals; before the first datagram it counts from the sender's start, after the last to
- * the sender's end.  At its end the client asks for the server's report, until it gets it.
+ * UDP.  The client sends `--rate` datagrams a second, numbered from 0; the server starts a stream
+ * of the same rate and size towards the client with the first that reaches it.  Both sending
+ * clocks are absolute: a sender that was not scheduled catches up, and says by how much it was
+ * late (`late_ms_max`), so that a gap of the machine is not taken for one of the network.
+ * Arrival is the kernel's receive timestamp, not the moment at which the process got to look.  A
+ * gap is the time between two arrivals; before the first datagram it counts from the moment at
+ * which number 0 should have come, after the last to that at which the last should have.  What
+ * arrives changed is counted as corrupted, and as lost.  At its end the client asks for the
+ * server's report, until it gets it.
  *
  * TCP.  A stall is the longest time on one connection without an echo while a line was on its way.
  */
-#define _GNU_SOURCE
 #include "tests/netns/stream/tcp.h"
 #include "tests/netns/stream/udp.h"
 
@@ -29,7 +30,8 @@
 static int
 tcp_listen(const struct addrinfo *ai)
 {
-	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0;
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1, off = 0;
 
 	if (fd < 0)
 		die("socket");
@@ -132,15 +134,17 @@ usage(FILE *to)
 {
 	fprintf(to,
 	    "usage: stream server [--port P] [--bind ADDRESS]\n"
-	    "       stream udp --to ADDRESS [--port P] [--rate N] [--size BYTES] [--time S] [--gap MS]\n"
-	    "       stream tcp --to ADDRESS [--port P] [--connections N] [--every MS] [--time S] [--gap MS]\n"
+	    "       stream udp --to ADDRESS [--port P] [--rate N] [--size BYTES] [--time S]\n"
+	    "                  [--gap MS]\n"
+	    "       stream tcp --to ADDRESS [--port P] [--connections N] [--every MS]\n"
+	    "                  [--time S] [--gap MS]\n"
 	    "  --port P         default 7000, UDP and TCP\n"
 	    "  --rate N         datagrams a second each way (default 1000)\n"
 	    "  --size BYTES     of a datagram's payload, 40 to 8192 (default 200)\n"
-	    "  --connections N  1 to 1000 (default 50), each sends a line every --every MS (default 50)\n"
+	    "  --connections N  1 to 1000 (default 50), each with a line every --every MS (50)\n"
 	    "  --time S         seconds (default 10), or until SIGTERM or SIGINT\n"
-	    "  --gap MS         udp: list gaps longer than this; tcp: count connections that stalled longer\n"
-	    "                   (default 100)\n"
+	    "  --gap MS         udp: list gaps longer than this; tcp: count connections that\n"
+	    "                   stalled longer (default 100)\n"
 	    "  --drain MS       wait this long for what is on its way at the end (default 300)\n"
 	    "exit code: 0 all well, 1 the server did not report, or a connection ended, 2 usage\n");
 }
@@ -190,8 +194,8 @@ options_read(struct options *o, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct options o = { .port = "7000", .rate = 1000, .size = 200, .connections = 50, .every_ms = 50,
-	    .gap_ms = 100, .drain_ms = 300, .seconds = 10 };
+	struct options o = { .port = "7000", .rate = 1000, .size = 200, .connections = 50,
+	    .every_ms = 50, .gap_ms = 100, .drain_ms = 300, .seconds = 10 };
 	struct sigaction sa = { .sa_handler = on_signal };
 
 	sigaction(SIGTERM, &sa, NULL);

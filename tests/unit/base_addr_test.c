@@ -175,8 +175,8 @@ START_TEST(endpoints_survive_socket_addresses)
 	ck_assert(ip_from_sockaddr((struct sockaddr *)&ss, &back));
 	ck_assert(endpoint_equal(&e, &back));
 	e.ip = ip("2001:db8:1111:2222:3333:4444:5555:6666");
-	e.port = 65535;
-	ck_assert_str_eq(endpoint_str(&e, buf), "[2001:db8:1111:2222:3333:4444:5555:6666]:65535");
+	e.port = 500;
+	ck_assert_str_eq(endpoint_str(&e, buf), "[2001:db8:1111:2222:3333:4444:5555:6666]:500");
 	ck_assert_uint_gt(ip_to_sockaddr(&e, &ss), 0);
 	ck_assert(ip_from_sockaddr((struct sockaddr *)&ss, &back));
 	ck_assert(endpoint_equal(&e, &back));

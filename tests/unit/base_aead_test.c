@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/aead_impl.h"
 #include "base/rng.h"
 #include "json_vectors.h"
 #include "unit.h"
@@ -133,6 +134,37 @@ known_check(const struct known *k)
 START_TEST(aeads_agree_with_what_is_published)
 {
 	known_check(&known[_i]);
+}
+END_TEST
+
+/*
+ * Of two implementations of ChaCha20-Poly1305 only the preferred one is used where both
+ * work.  Each opens what the other sealed, and refuses it when it was altered.
+ */
+START_TEST(both_chachas_agree)
+{
+	static const struct aead_impl *const impl[] = { &aead_impl_openssl, &aead_impl_sodium };
+	const struct aead_impl *one = impl[_i], *other = impl[1 - _i];
+	struct bench b;
+	uint8_t plain[256];
+
+	bench_random(&b, AEAD_CHACHA20_POLY1305);
+	for (size_t len = 0; len <= sizeof(b.in); len += 4) {
+		b.op.len = len;
+		b.op.src = b.in;
+		b.op.dst = b.out;
+		ck_assert(one->seal(&b.key, b.scratch, &b.op));
+		b.op.src = b.out;
+		b.op.dst = plain;
+		ck_assert(other->open(&b.key, b.scratch, &b.op));
+		ck_assert_mem_eq(plain, b.in, len);
+		b.icv[len % 16] ^= 0x10;
+		ck_assert(!other->open(&b.key, b.scratch, &b.op));
+		b.icv[len % 16] ^= 0x10;
+		b.aad[len % 12] ^= 0x80;
+		ck_assert(!other->open(&b.key, b.scratch, &b.op));
+	}
+	bench_fini(&b);
 }
 END_TEST
 
@@ -434,6 +466,7 @@ static void
 fill(TCase *t)
 {
 	tcase_add_loop_test(t, aeads_agree_with_what_is_published, 0, 4);
+	tcase_add_loop_test(t, both_chachas_agree, 0, 2);
 	tcase_add_loop_test(t, cbc_agrees_with_what_is_published, 0, 3);
 	tcase_add_loop_test(t, hmac_agrees_with_what_is_published, 0, 3);
 	tcase_add_loop_test(t, what_is_sealed_opens_in_place_and_apart, 1, AEAD_N);

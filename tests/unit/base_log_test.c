@@ -111,7 +111,7 @@ START_TEST(quoting_stays_in_its_buffer)
 
 	for (size_t i = 0; i < sizeof(all); i++)
 		all[i] = (uint8_t)(i * 151);
-	for (size_t cap = 1; cap < sizeof(buf); cap++) {
+	for (size_t cap = 1; cap < sizeof(buf); cap += 1 + cap / 16) {
 		for (size_t len = 0; len <= sizeof(all); len += 1 + len / 8) {
 			const char *q;
 			size_t n;

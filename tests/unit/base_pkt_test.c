@@ -58,6 +58,24 @@ START_TEST(a_slot_comes_back_clean_with_its_buffer)
 }
 END_TEST
 
+/* A batch of views owns no bytes; what a user lends to a slot stays until it lends anew. */
+START_TEST(views_have_no_buffers)
+{
+	struct batch b;
+	uint8_t lent[300];
+	struct pkt *p;
+
+	ck_assert(batch_init(&b, 2, 0));
+	p = batch_next(&b);
+	ck_assert_ptr_null(p->buf);
+	ck_assert_uint_eq(p->cap, 0);
+	p->buf = lent;
+	p->cap = sizeof(lent);
+	ck_assert_uint_eq(pkt_room(p), sizeof(lent) - PKT_HEADROOM);
+	batch_fini(&b);
+}
+END_TEST
+
 START_TEST(too_much_memory_is_refused)
 {
 	struct batch b;
@@ -73,6 +91,7 @@ fill(TCase *t)
 {
 	tcase_add_test(t, slots_do_not_share_bytes);
 	tcase_add_test(t, a_slot_comes_back_clean_with_its_buffer);
+	tcase_add_test(t, views_have_no_buffers);
 	tcase_add_test(t, too_much_memory_is_refused);
 }
 

@@ -78,6 +78,7 @@ END_TEST
 START_TEST(a_size_that_cannot_be_is_refused)
 {
 	ck_assert_ptr_null(ring_new(SIZE_MAX / 2, 8));
+	ck_assert_ptr_null(ring_new(SIZE_MAX / 8 + 2, 8));	/* 8, were it let wrap */
 	ck_assert_ptr_null(ring_new(1, SIZE_MAX / 2 + 1));
 	ring_free(NULL);
 }

@@ -28,10 +28,10 @@
 
 enum {
 	MAGIC = 0x54646d53,
-	FORGET_S = 120,				/* a UDP client that has been silent this long is gone */
+	FORGET_S = 120,				/* a UDP client silent for so long is gone */
 	FLOWS_MAX = 8,				/* UDP clients one server serves at once */
 	CONNS_MAX = 1000,
-	GAPS_MAX = 64,				/* gaps listed; the longest is always known */
+	GAPS_MAX = 16,				/* gaps listed; the longest is always known */
 	SIZE_MAX_UDP = 8192,
 	BATCH = 64,
 	SEQ_MAX = 1 << 27,			/* datagrams a run: 37 hours at 1,000 a second */

@@ -10,9 +10,9 @@
 struct conn {
 	int fd;					/* -1 when it has ended */
 	uint64_t sent, echoed;			/* lines */
-	uint64_t waiting_since;			/* ns: a line is out and nothing has come since; or 0 */
+	uint64_t waiting_since;			/* ns: a line is out, nothing came since; or 0 */
 	uint64_t stall, stall_at, bytes;
-	size_t len;				/* bytes of an unfinished line, or (server) to be echoed */
+	size_t len;				/* of an unfinished line, or (server) to echo */
 	char buf[LINE_BUFFER];
 };
 
@@ -148,13 +148,16 @@ tcp_print(struct conn *conns, const struct options *o, const struct tally *t, ui
 		if (c->stall > worst->stall)
 			worst = c;
 	}
-	printf("{\"ok\": %s, \"mode\": \"tcp\", \"started_at\": %.6f, \"ended_at\": %.6f, \"connections\": %u"
-	    ", \"failed\": %" PRIu64 ", \"resets\": %" PRIu64 ", \"ended\": %" PRIu64 ", \"garbled\": %" PRIu64
-	    ", \"skipped\": %" PRIu64 ", \"lines_sent\": %" PRIu64 ", \"lines_echoed\": %" PRIu64
-	    ", \"bytes\": %" PRIu64 ", \"stall_ms_max\": %.3f, \"stall_at\": %.6f, \"stalled\": %" PRIu64
-	    "}\n", t->ended + t->failed + t->garbled == 0 ? "true" : "false", sec(start), sec(end),
-	    o->connections, t->failed, t->resets, t->ended, t->garbled, t->skipped, sent, echoed, bytes,
-	    ms(worst->stall), sec(worst->stall_at), stalled);
+	printf("{\"ok\": %s, \"mode\": \"tcp\", \"started_at\": %.6f, \"ended_at\": %.6f"
+	    ", \"connections\": %u"
+	    ", \"failed\": %" PRIu64 ", \"resets\": %" PRIu64 ", \"ended\": %" PRIu64
+	    ", \"garbled\": %" PRIu64 ", \"skipped\": %" PRIu64 ", \"lines_sent\": %" PRIu64
+	    ", \"lines_echoed\": %" PRIu64
+	    ", \"bytes\": %" PRIu64 ", \"stall_ms_max\": %.3f, \"stall_at\": %.6f"
+	    ", \"stalled\": %" PRIu64 "}\n",
+	    t->ended + t->failed + t->garbled == 0 ? "true" : "false", sec(start), sec(end),
+	    o->connections, t->failed, t->resets, t->ended, t->garbled, t->skipped, sent, echoed,
+	    bytes, ms(worst->stall), sec(worst->stall_at), stalled);
 }
 
 /* One turn of all connections: wait until `until` at most, then hear who has something. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbered datagrams both ways: the meter of one end, the sender, the client, the server's flows. */
+/* Numbered datagrams both ways: the meter, the sender, the client, the server's flows. */
 #ifndef TESTS_NETNS_STREAM_UDP_H
 #define TESTS_NETNS_STREAM_UDP_H
 
@@ -24,7 +24,7 @@ struct head {
 
 struct gap {
 	uint64_t at, ns;			/* at: when it began */
-	uint64_t lost;				/* numbers missing across it (some may come later) */
+	uint64_t lost;				/* numbers missing across it (may come later) */
 };
 
 struct meter {
@@ -102,7 +102,8 @@ meter_arrival(struct meter *m, const struct head *h, uint64_t at)
 		return;
 	}
 	if (m->received++ == 0) {
-		m->start = m->last = h->start;
+		m->start = h->start;
+		m->last = h->start + delay;
 		m->delay_min = delay;
 	}
 	meter_gap(m, m->last, at, h->seq > m->next ? h->seq - m->next : 0);
@@ -125,26 +126,29 @@ meter_end(struct meter *m, uint64_t sent, uint64_t end)
 {
 	if (m->received == 0)
 		m->last = end;
-	else if (end > m->last)
-		meter_gap(m, m->last, end, sent > m->next ? sent - m->next : 0);
+	else if (end + m->delay_min > m->last)
+		meter_gap(m, m->last, end + m->delay_min, sent > m->next ? sent - m->next : 0);
 }
 
 static int
 meter_print(const struct meter *m, uint64_t sent, char *to, size_t len)
 {
-	uint64_t listed = m->gaps_n < GAPS_MAX ? m->gaps_n : GAPS_MAX, shown = listed < 16 ? listed : 16;
+	uint64_t shown = m->gaps_n < GAPS_MAX ? m->gaps_n : GAPS_MAX;
 	size_t n;
 
-	n = (size_t)snprintf(to, len, "{\"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"lost\": %" PRId64
-	    ", \"duplicated\": %" PRIu64 ", \"reordered\": %" PRIu64 ", \"corrupted\": %" PRIu64
-	    ", \"gap_ms_max\": %.3f, \"gap_at\": %.6f, \"delay_ms_min\": %.3f, \"delay_ms_mean\": %.3f"
-	    ", \"delay_ms_max\": %.3f, \"gaps_n\": %" PRIu64 ", \"gaps\": [", sent, m->received,
-	    (int64_t)(sent - m->received), m->duplicated, m->reordered, m->corrupted, ms(m->longest.ns),
-	    sec(m->longest.at), ms(m->delay_min), m->received ? ms(m->delay_sum / m->received) : 0.0,
-	    ms(m->delay_max), m->gaps_n);
+	n = (size_t)snprintf(to, len, "{\"sent\": %" PRIu64 ", \"received\": %" PRIu64
+	    ", \"lost\": %" PRId64 ", \"duplicated\": %" PRIu64 ", \"reordered\": %" PRIu64
+	    ", \"corrupted\": %" PRIu64
+	    ", \"gap_ms_max\": %.3f, \"gap_at\": %.6f, \"delay_ms_min\": %.3f"
+	    ", \"delay_ms_mean\": %.3f, \"delay_ms_max\": %.3f, \"gaps_n\": %" PRIu64
+	    ", \"gaps\": [", sent, m->received,
+	    (int64_t)(sent - m->received), m->duplicated, m->reordered, m->corrupted,
+	    ms(m->longest.ns), sec(m->longest.at), ms(m->delay_min),
+	    m->received ? ms(m->delay_sum / m->received) : 0.0, ms(m->delay_max), m->gaps_n);
 	for (uint64_t i = 0; i < shown && n < len; i++)
-		n += (size_t)snprintf(to + n, len - n, "%s{\"at\": %.6f, \"ms\": %.3f, \"lost\": %" PRIu64
-		    "}", i ? ", " : "", sec(m->gaps[i].at), ms(m->gaps[i].ns), m->gaps[i].lost);
+		n += (size_t)snprintf(to + n, len - n, "%s{\"at\": %.6f, \"ms\": %.3f, \"lost\": %"
+		    PRIu64 "}", i ? ", " : "", sec(m->gaps[i].at), ms(m->gaps[i].ns),
+		    m->gaps[i].lost);
 	n += (size_t)snprintf(to + (n < len ? n : len), n < len ? len - n : 0, "]}");
 	return (int)n;
 }
@@ -164,7 +168,7 @@ sender_init(struct sender *s, const struct head *want)
 	    .size = want->size, .gap_ms = want->gap_ms, .on = true };
 }
 
-/* Send all that is due by now.  A refused datagram (no route, full queue) counts as sent and lost. */
+/* Send all that is due.  A refused datagram (no route, full queue) counts as sent and lost. */
 static void
 sender_run(struct sender *s, int fd, const struct flow *f)
 {
@@ -291,7 +295,7 @@ flow_report(struct flow *f, int fd, const struct head *ask)
 	(void)sendto(fd, text, n, 0, (struct sockaddr *)&f->peer, f->peer_len);
 }
 
-/* Everything that is waiting on the socket.  `one` is the client's only flow; a server has `flows`. */
+/* Everything that is waiting on the socket.  A client has one flow, a server up to FLOWS_MAX. */
 static void
 udp_input(int fd, struct flow *flows, size_t *n, bool server, char *report)
 {
@@ -367,7 +371,8 @@ udp_client(const struct options *o)
 {
 	static struct flow f;
 	static char report[SIZE_MAX_UDP + 1], back[SIZE_MAX_UDP];
-	struct head want = { .rate = o->rate, .size = (uint16_t)o->size, .gap_ms = (uint16_t)o->gap_ms }, h;
+	struct head h, want = { .rate = o->rate, .size = (uint16_t)o->size,
+	    .gap_ms = (uint16_t)o->gap_ms };
 	struct addrinfo *ai = resolve(o, false);
 	int fd = udp_socket(ai, false);
 	uint64_t end, drained;
@@ -383,7 +388,7 @@ udp_client(const struct options *o)
 	}
 	f.out.on = false;
 	end = now_ns();
-	for (int round = 0; round < 2; round++) {		/* what is on its way there, then back */
+	for (int round = 0; round < 2; round++) {	/* what is on its way there, then back */
 		for (drained = now_ns() + o->drain_ms * 1000000ull; now_ns() < drained;) {
 			udp_turn(fd, &f, 1, drained);
 			udp_input(fd, &f, &one, false, report);
@@ -393,8 +398,9 @@ udp_client(const struct options *o)
 	memcpy(&h, report, sizeof(h));
 	meter_end(&f.in, whole ? h.seq : f.in.next, whole ? h.start : end);
 	meter_print(&f.in, whole ? h.seq : f.in.next, back, sizeof(back));
-	printf("{\"ok\": %s, \"mode\": \"udp\", \"started_at\": %.6f, \"ended_at\": %.6f, \"late_ms_max\": %.3f"
-	    ", \"server_late_ms_max\": %.3f, \"refused\": %" PRIu64 ", \"out\": %s, \"back\": %s}\n",
+	printf("{\"ok\": %s, \"mode\": \"udp\", \"started_at\": %.6f, \"ended_at\": %.6f"
+	    ", \"late_ms_max\": %.3f, \"server_late_ms_max\": %.3f, \"refused\": %" PRIu64
+	    ", \"out\": %s, \"back\": %s}\n",
 	    whole ? "true" : "false", sec(f.out.start), sec(end), ms(f.out.late_max), ms(h.sent),
 	    f.out.refused, whole ? report + sizeof(h) : "null", back);
 	return whole ? 0 : 1;

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "esp/path.h"
+
+void
+esp_path_free(struct esp_path *p)
+{
+	if (p == NULL)
+		return;
+	free(p->sources);
+	free(p->own);
+	free(p);
+}
+
+static uint64_t
+mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 32;
+}
+
+static uint64_t
+mix_ip(uint64_t h, const struct ip *ip)
+{
+	struct rd r = rd_init(ip->b, ip_len(ip->family));
+
+	while (rd_left(&r) > 0)
+		h = mix(h, rd_u32(&r));
+	return h;
+}
+
+uint8_t
+path_flow(const struct inner *in)
+{
+	uint64_t h = mix(in->proto, in->src.family);
+
+	h = mix_ip(mix_ip(h, &in->src), &in->dst);
+	if (in->has_port && !inner_is_icmp(in))
+		h = mix(h, (uint64_t)in->sport << 16 | in->dport);
+	return (uint8_t)(h >> 40);
+}
+
+static unsigned
+side(uint8_t family)
+{
+	return family == AF_INET ? 0 : 1;
+}
+
+int
+path_choose(const struct path_dev *d, const struct inner *in)
+{
+	unsigned s = side(in->dst.family);
+	uint8_t i;
+
+	for (i = 0; i < d->n; i++)
+		if (ip_equal(&d->path->t[i].inside_peer[s], &in->dst))
+			return i;
+	i = d->path->bucket[path_flow(in)];
+	return i < d->n ? i : -1;
+}
+
+static bool
+is_own(const struct path_dev *d, const struct ip *ip)
+{
+	size_t lo = 0, hi = d->path->own_n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int cmp = ip_cmp(ip, &d->path->own[mid]);
+
+		if (cmp == 0)
+			return true;
+		if (cmp < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return false;
+}
+
+enum drop
+path_accepts(struct path_dev *d, const struct ip *src)
+{
+	const struct esp_path *p = d->path;
+	unsigned s = side(src->family);
+
+	if (!inner_is_host(src))
+		return DROP_IN_SOURCE;
+	if (is_own(d, src))
+		return DROP_IN_OWN;
+	for (unsigned i = 0; i < d->n; i++)
+		if (ip_equal(&p->t[i].inside_local[s], src))
+			return DROP_IN_OWN;
+	for (unsigned i = 0; i < d->n; i++)
+		if (ip_equal(&p->t[i].inside_peer[s], src))
+			return PASS;
+	if (d->source_hit < p->sources_n && prefix_has(&p->sources[d->source_hit], src))
+		return PASS;
+	for (size_t i = 0; i < p->sources_n; i++) {
+		if (prefix_has(&p->sources[i], src)) {
+			d->source_hit = i;
+			return PASS;
+		}
+	}
+	return DROP_IN_SOURCE;
+}
+
+/* Without an inside address any of our own of the family will do, but none that a host on
+ * the LAN could not have asked (loopback, link-local). */
+const struct ip *
+path_own_ip(const struct path_dev *d, unsigned i, uint8_t family)
+{
+	const struct ip *ip = &d->path->t[i].inside_local[side(family)];
+
+	if (ip->family == family)
+		return ip;
+	for (size_t k = 0; k < d->path->own_n; k++) {
+		ip = &d->path->own[k];
+		if (ip->family != family || !inner_is_host(ip))
+			continue;
+		if (family == AF_INET6 && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80)
+			continue;
+		return ip;
+	}
+	return NULL;
+}

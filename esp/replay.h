@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TANDEM_ESP_REPLAY_H
+#define TANDEM_ESP_REPLAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The receiver's window over sequence numbers (RFC 4303 3.4.3 and appendix A), for 32-bit
+ * numbers and for extended ones (ESN) of which only the low half is on the wire.
+ *
+ * The order of use is the rule that keeps it safe: infer the number, ask whether it is new,
+ * check the ICV, and only then mark.  Nothing that did not authenticate moves the window.
+ */
+#define REPLAY_WINDOW_MIN	64
+#define REPLAY_WINDOW_MAX	8192		/* packets */
+
+struct replay {
+	uint64_t top;			/* highest number marked; 0: none yet */
+	uint64_t *ring;			/* a bit a number, (mask + 1) words; borrowed */
+	uint32_t mask;			/* words - 1, words a power of two */
+	uint32_t window;		/* packets */
+	bool esn;
+};
+
+/* Words of 64 bits that a window needs: one more than it covers, so that the word the top
+ * stands in may be partly ahead of the window. */
+size_t		replay_words(uint32_t window);
+/* `ring` has replay_words(window) words and is cleared here; window is within the bounds. */
+void		replay_init(struct replay *r, uint64_t *ring, uint32_t window, bool esn);
+/* The full number of a packet that carries `low`; 0, which is never new, when there is none. */
+uint64_t	replay_infer(const struct replay *r, uint32_t low);
+bool		replay_is_new(const struct replay *r, uint64_t seq);
+/* Only for a number that is new and whose packet authenticated. */
+void		replay_mark(struct replay *r, uint64_t seq);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* Carries each action of the IKE machine and of the monitor to where it belongs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "gateway/gateway.h"
+#include "tun/udp.h"
+
+/* ---- actions of IKE --------------------------------------------------------------------- */
+
+static void
+ike_send(struct gw *g, const struct ike_action *a)
+{
+	bool v6 = a->remote.ip.family == AF_INET6;
+	bool natt = a->local.port == g->config->natt_port;
+	int fd = g->sock[natt ? (v6 ? SOCK_NATT6 : SOCK_NATT4) : (v6 ? SOCK_IKE6 : SOCK_IKE4)];
+	char to[ENDPOINT_STRLEN];
+	int err;
+
+	if (fd < 0)
+		return;
+	err = udp_send_one(fd, &a->local, &a->remote, a->data, a->len);
+	if (err != 0)
+		log_event(LOG_LEVEL_DEBUG, "ike-send", "to=%s error=\"%s\"",
+		    endpoint_str(&a->remote, to), strerror(-err));
+}
+
+static void
+sa_in(struct gw *g, struct child_sa *child)
+{
+	struct gw_sa *sa = calloc(1, sizeof(*sa));
+	struct esp_cmd cmd = { .kind = ESP_CMD_SA_IN, .tunnel = child->tunnel };
+
+	cmd.sa = esp_sa_in_new(g->secrets, g->aeads, child);
+	if (sa != NULL) {
+		*sa = (struct gw_sa){ child->tunnel, child->spi_in, child->spi_out,
+		    esp_sa_out_new(g->secrets, g->aeads, child, 0), child->local,
+		    child->remote, child->aead };
+	}
+	secret_free(g->secrets, child);
+	if (sa == NULL || sa->out == NULL || cmd.sa == NULL ||
+	    !map_put(g->sas, sa->spi_in, sa)) {
+		log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"Child SA not installed\"");
+		esp_sa_free(g->secrets, cmd.sa);
+		if (sa != NULL)
+			esp_sa_free(g->secrets, sa->out);
+		free(sa);
+		return;
+	}
+	gw_esp(g, &cmd);
+}
+
+static void
+endpoint_set(struct gw *g, struct gw_tunnel *t, const struct endpoint *local,
+    const struct endpoint *remote)
+{
+	struct esp_cmd cmd = { .kind = ESP_CMD_ENDPOINT, .tunnel = t->id, .local = *local,
+	    .remote = *remote,
+	    .socket = remote->ip.family == AF_INET6 ? SOCK_NATT6 : SOCK_NATT4 };
+
+	t->local = *local;
+	t->remote = *remote;
+	gw_esp(g, &cmd);
+}
+
+static void
+sa_out(struct gw *g, uint32_t spi_in)
+{
+	struct gw_sa *sa = map_get(g->sas, spi_in);
+	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
+	struct esp_cmd cmd = { .kind = ESP_CMD_SA_OUT };
+
+	if (t == NULL || sa->out == NULL)
+		return;
+	endpoint_set(g, t, &sa->local, &sa->remote);
+	cmd.tunnel = sa->tunnel;
+	cmd.sa = sa->out;
+	sa->out = NULL;
+	gw_esp(g, &cmd);
+	if (t->aead != sa->aead) {
+		t->aead = sa->aead;
+		connection_mtu(g, t->c);
+		connection_path(g, t->c);
+	}
+}
+
+static void
+sa_drop(struct gw *g, uint32_t spi_in)
+{
+	struct gw_sa *sa = map_del(g->sas, spi_in);
+	struct esp_cmd cmd = { .kind = ESP_CMD_SA_DROP, .spi = spi_in };
+
+	if (sa == NULL)
+		return;
+	cmd.tunnel = sa->tunnel;
+	cmd.peer_spi = sa->spi_out;
+	esp_sa_free(g->secrets, sa->out);
+	free(sa);
+	gw_esp(g, &cmd);
+}
+
+static void
+tunnel_updown(struct gw *g, const struct ike_action *a, usec_t now)
+{
+	struct gw_tunnel *t = gw_tunnel_find(g, a->tunnel);
+	struct mon_fact f = { .kind = a->kind == IKE_UP ? MON_UP : MON_DOWN, .tunnel = a->tunnel };
+
+	if (t == NULL)
+		return;
+	t->up = a->kind == IKE_UP;
+	t->since = now;
+	snprintf(t->reason, sizeof(t->reason), "%s", t->up ? "" : a->reason);
+	gw_event(g, t->up ? "tunnel-up" : "tunnel-down", t->c, t,
+	    t->up ? "IKE SA and Child SA established" : t->reason);
+	gw_monitor(g, &f);
+}
+
+static void
+ike_told(struct gw *g, const struct ike_action *a)
+{
+	struct gw_tunnel *t = gw_tunnel_find(g, a->tunnel);
+
+	if (t != NULL)
+		gw_monitor(g, &(struct mon_fact){ .kind = MON_TOLD, .connection = t->c->id,
+		    .tunnel = t->id, .index = a->index });
+}
+
+static void
+ike_act(struct gw *g, const struct ike_action *a, usec_t now)
+{
+	struct gw_tunnel *t;
+
+	switch (a->kind) {
+	case IKE_SEND:
+		ike_send(g, a);
+		return;
+	case IKE_SA_IN:
+		sa_in(g, a->child);
+		return;
+	case IKE_SA_OUT:
+		sa_out(g, a->spi_in);
+		return;
+	case IKE_SA_DROP:
+		sa_drop(g, a->spi_in);
+		return;
+	case IKE_UP:
+	case IKE_DOWN:
+		tunnel_updown(g, a, now);
+		return;
+	case IKE_ALIVE:
+		gw_monitor(g, &(struct mon_fact){ .kind = MON_ALIVE, .tunnel = a->tunnel });
+		return;
+	case IKE_TOLD:
+		ike_told(g, a);
+		return;
+	case IKE_WORK:
+		if (!jobs_put(g->jobs, a->job)) {	/* no memory for the queue: do it here */
+			ike_job_run(a->job);
+			gw_ike(g, &(struct ike_fact){ .kind = IKE_WORK_DONE, .job = a->job });
+		}
+		return;
+	case IKE_ENDPOINT:
+		if ((t = gw_tunnel_find(g, a->tunnel)) != NULL)
+			endpoint_set(g, t, &a->local, &a->remote);
+		return;
+	}
+}
+
+/* ---- actions of the monitor ---------------------------------------------------------------- */
+
+static void
+mon_probe(struct gw *g, const struct mon_action *a)
+{
+	struct gw_tunnel *t = gw_tunnel_find(g, a->tunnel);
+	struct esp_cmd cmd = { .kind = ESP_CMD_PROBE, .tunnel = a->tunnel };
+
+	if (t == NULL)
+		return;
+	cmd.probe.tunnel = t->id;
+	cmd.probe.token = a->token;
+	cmd.probe.to = t->conf->probe;
+	cmd.probe.from = t->conf->inside_local[t->conf->probe.family == AF_INET6];
+	gw_esp(g, &cmd);
+}
+
+static void
+mon_select(struct gw *g, const struct mon_action *a)
+{
+	struct gw_connection *c = gw_connection_by_id(g, a->connection);
+	char text[192];
+	int n;
+
+	if (c == NULL)
+		return;
+	memcpy(c->bucket, a->bucket, sizeof(c->bucket));
+	snprintf(c->why, sizeof(c->why), "%s", a->reason);
+	connection_path(g, c);
+	n = snprintf(text, sizeof(text), "traffic goes by");
+	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
+		if (connection_carries(c, i))
+			n += snprintf(text + n, sizeof(text) - (size_t)n, " tunnel %u", i + 1);
+	if (c->bucket[0] == MON_NONE)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " no tunnel");
+	snprintf(text + n, sizeof(text) - (size_t)n, ": %s", a->reason);
+	gw_event(g, "select", c, NULL, text);
+}
+
+static void
+mon_verdict(struct gw *g, const struct mon_action *a)
+{
+	struct gw_tunnel *t = gw_tunnel_find(g, a->tunnel);
+	char text[160];
+
+	if (t == NULL || a->verdict == MON_V_DOWN)	/* DOWN was told with IKE's reason */
+		return;
+	snprintf(text, sizeof(text), "%s: %s", mon_verdict_name(a->verdict), a->reason);
+	gw_event(g, "verdict", t->c, t, text);
+}
+
+static void
+mon_act(struct gw *g, const struct mon_action *a)
+{
+	switch (a->kind) {
+	case MON_PROBE:
+		mon_probe(g, a);
+		return;
+	case MON_ASK:
+		gw_ike(g, &(struct ike_fact){ .kind = IKE_ASK, .tunnel = a->tunnel });
+		return;
+	case MON_SELECT:
+		mon_select(g, a);
+		return;
+	case MON_TELL:
+		gw_ike(g, &(struct ike_fact){ .kind = IKE_TELL, .tunnel = a->tunnel,
+		    .index = (uint8_t)a->index });
+		return;
+	case MON_VERDICT:
+		mon_verdict(g, a);
+		return;
+	case MON_CLOSE:
+		gw_ike(g, &(struct ike_fact){ .kind = IKE_CLOSE, .tunnel = a->tunnel });
+		gw_ike(g, &(struct ike_fact){ .kind = IKE_OPEN, .tunnel = a->tunnel });
+		return;
+	}
+}
+
+void
+gw_drain(struct gw *g, usec_t now)
+{
+	struct ike_action ia;
+	struct mon_action ma;
+	bool more;
+
+	do {
+		more = false;
+		while (ike_next(g->ike, &ia)) {
+			ike_act(g, &ia, now);
+			more = true;
+		}
+		while (monitor_next(g->monitor, &ma)) {
+			gw_touch(g, ma.connection, ma.tunnel);
+			mon_act(g, &ma);
+			more = true;
+		}
+	} while (more);
+}

@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A configured connection becomes: guard routes first, then a device with the inside addresses
+ * of its tunnels, its MTU, the routes to the remote networks; a path at the worker; a monitored
+ * connection; two IKE tunnels.  All requests to the host go to the broker in that order and it
+ * carries them out in order, so nothing here waits: the one answer that matters is that of the
+ * device, which brings the descriptor.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gateway/gateway.h"
+
+#define MTU_FLOOR	576		/* below this inner IPv4 makes no sense */
+
+/* ---- requests to the host ------------------------------------------------------------------ */
+
+static void
+ask(struct gw *g, const struct gw_connection *c, struct host_request *q)
+{
+	if (!hostlink_ask(g->host, q, c->id))
+		log_event(LOG_LEVEL_ERROR, "no-memory", "connection=%s what=\"host request\"",
+		    c->conf->name);
+}
+
+static void
+name_device(const struct config_connection *conf, struct host_request *q)
+{
+	memcpy(q->name, conf->device, sizeof(q->name));
+}
+
+static bool
+is_default(const struct prefix *p)
+{
+	return p->len == 0;
+}
+
+static void
+guard(struct gw *g, const struct gw_connection *c, const struct prefix *p, bool add)
+{
+	struct host_request q = { .op = add ? HOST_ROUTE_ADD : HOST_ROUTE_DEL, .prefix = *p,
+	    .metric = HOST_GUARD_METRIC, .unreachable = true };
+
+	if (!is_default(p) && c->conf->guard != GUARD_OFF)
+		ask(g, c, &q);
+}
+
+static void
+route(struct gw *g, const struct gw_connection *c, const struct prefix *p, bool add)
+{
+	struct host_request q = { .op = add ? HOST_ROUTE_ADD : HOST_ROUTE_DEL, .prefix = *p,
+	    .metric = c->conf->metric };
+
+	name_device(c->conf, &q);
+	ask(g, c, &q);
+}
+
+static void
+link_set(struct gw *g, const struct gw_connection *c)
+{
+	struct host_request q = { .op = HOST_LINK_SET, .up = true, .mtu = c->mtu };
+
+	name_device(c->conf, &q);
+	ask(g, c, &q);
+}
+
+static void
+loose_filter(struct gw *g, const struct gw_connection *c)
+{
+	struct host_request q = { .op = HOST_SYSCTL_SET, .sysctl = HOST_SYSCTL_RP_FILTER, .value = 2 };
+
+	name_device(c->conf, &q);
+	ask(g, c, &q);
+}
+
+static void
+address(struct gw *g, const struct gw_connection *c, const struct config_tunnel *t, int family)
+{
+	struct host_request q = { .op = HOST_ADDR_ADD };
+
+	if (t->inside_local[family].family == AF_UNSPEC)
+		return;
+	q.prefix.ip = t->inside_local[family];
+	q.prefix.len = t->inside_len[family];
+	name_device(c->conf, &q);
+	ask(g, c, &q);
+}
+
+/* `host: manage`: forwarding of the families that the connection carries.  The broker remembers
+ * what was and restores it at a clean stop. */
+static void
+forwarding(struct gw *g, const struct gw_connection *c)
+{
+	bool v6[2] = { false, false };
+
+	for (size_t i = 0; i < c->conf->networks_n; i++)
+		v6[c->conf->networks[i].ip.family == AF_INET6] = true;
+	for (int k = 0; k < 2; k++) {
+		struct host_request q = { .op = HOST_SYSCTL_SET, .value = 1,
+		    .sysctl = k == 0 ? HOST_SYSCTL_FORWARD4 : HOST_SYSCTL_FORWARD6 };
+
+		if (v6[k])
+			ask(g, c, &q);
+	}
+}
+
+void
+connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device)
+{
+	struct host_request q = { .op = HOST_SYSCTL_SET, .sysctl = HOST_SYSCTL_RP_FILTER, .value = 2 };
+
+	if (g->config->host != HOST_MANAGE || strcmp(t->uplink, device) == 0)
+		return;
+	snprintf(t->uplink, sizeof(t->uplink), "%s", device);
+	memcpy(q.name, t->uplink, sizeof(q.name));
+	ask(g, t->c, &q);
+}
+
+static void
+host_up(struct gw *g, struct gw_connection *c)
+{
+	struct host_request q = { .op = HOST_TUN_OPEN };
+
+	if (g->config->host == HOST_MANAGE)
+		forwarding(g, c);
+	for (size_t i = 0; i < c->conf->networks_n; i++)
+		guard(g, c, &c->conf->networks[i], true);
+	name_device(c->conf, &q);
+	ask(g, c, &q);
+	loose_filter(g, c);
+	link_set(g, c);
+	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
+		for (int family = 0; family < 2; family++)
+			address(g, c, &c->conf->tunnel[i], family);
+	for (size_t i = 0; i < c->conf->networks_n; i++)
+		route(g, c, &c->conf->networks[i], true);
+}
+
+void
+connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
+{
+	struct gw_connection *c;
+
+	for (c = g->connections; c != NULL && c->id != cookie; c = c->next)
+		;
+	if (a->err != 0)
+		log_event(LOG_LEVEL_ERROR, "host-refused", "connection=%s what=\"%s\"",
+		    c != NULL ? c->conf->name : "-", a->text);
+	if (a->op != HOST_TUN_OPEN || a->fd < 0)
+		return;
+	if (c == NULL) {			/* taken away in the meantime */
+		close(a->fd);
+		return;
+	}
+	c->device_open = worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_ADD,
+	    .index = c->device, .fd = a->fd });
+}
+
+/* ---- MTU and path ----------------------------------------------------------------------------- */
+
+static unsigned
+tunnel_mtu(const struct gw_tunnel *t)
+{
+	const struct config_connection *conf = t->c->conf;
+	enum aead_id aead = t->aead != AEAD_NONE ? t->aead : conf->esp[0].enc;
+	unsigned outer = conf->outer_mtu != 0 ? conf->outer_mtu : t->outer_mtu;
+	uint8_t family = t->conf->remote.family == AF_INET6 ? AF_INET6 : AF_INET;
+	unsigned mtu = esp_inside_mtu(aead, outer != 0 ? outer : 1500, family);
+
+	return mtu < MTU_FLOOR ? MTU_FLOOR : mtu;
+}
+
+void
+connection_mtu(struct gw *g, struct gw_connection *c)
+{
+	unsigned least = UINT32_MAX;
+
+	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
+		if (tunnel_mtu(&c->t[i]) < least)
+			least = tunnel_mtu(&c->t[i]);
+	if (least == c->mtu)
+		return;
+	c->mtu = least;
+	link_set(g, c);
+	log_event(LOG_LEVEL_INFO, "mtu", "connection=%s device=%s mtu=%u", c->conf->name,
+	    c->conf->device, least);
+}
+
+static int
+by_ip(const void *a, const void *b)
+{
+	return ip_cmp(a, b);
+}
+
+/* Our own addresses: what comes out of a tunnel must not claim them (R26). */
+static bool
+fill_own(const struct gw_connection *c, struct esp_path *p)
+{
+	p->own = calloc(2 * CONFIG_TUNNELS, sizeof(*p->own));
+	if (p->own == NULL)
+		return false;
+	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
+		for (int family = 0; family < 2; family++)
+			if (c->conf->tunnel[i].inside_local[family].family != AF_UNSPEC)
+				p->own[p->own_n++] = c->conf->tunnel[i].inside_local[family];
+	qsort(p->own, p->own_n, sizeof(*p->own), by_ip);
+	return true;
+}
+
+/* Where the peer may send from: its networks and the inside links. */
+static bool
+fill_sources(const struct gw_connection *c, struct esp_path *p)
+{
+	const struct config_connection *conf = c->conf;
+
+	p->sources = calloc(conf->networks_n + 3 * CONFIG_TUNNELS, sizeof(*p->sources));
+	if (p->sources == NULL)
+		return false;
+	for (size_t i = 0; i < conf->networks_n; i++)
+		p->sources[p->sources_n++] = conf->networks[i];
+	for (unsigned i = 0; i < conf->tunnels_n; i++) {
+		const struct config_tunnel *t = &conf->tunnel[i];
+		const struct ip *from[3] = { &t->inside_peer[0], &t->inside_peer[1], &t->probe };
+
+		for (int k = 0; k < 3; k++)
+			if (from[k]->family != AF_UNSPEC)
+				p->sources[p->sources_n++] = (struct prefix){ *from[k],
+				    (uint8_t)(ip_len(from[k]->family) * 8) };
+	}
+	return true;
+}
+
+void
+connection_path(struct gw *g, struct gw_connection *c)
+{
+	struct esp_cmd cmd = { .kind = ESP_CMD_PATH_SET, .device = c->device };
+	struct esp_path *p = calloc(1, sizeof(*p));
+
+	if (p == NULL || !fill_own(c, p) || !fill_sources(c, p)) {
+		log_event(LOG_LEVEL_ERROR, "no-memory", "connection=%s what=path", c->conf->name);
+		if (p != NULL)
+			esp_path_free(p);
+		return;
+	}
+	p->device = c->device;
+	p->n = c->conf->tunnels_n;
+	p->clamp_mss = c->conf->clamp_mss;
+	p->copy_df = true;
+	p->copy_dscp = c->conf->copy_dscp;
+	memcpy(p->bucket, c->bucket, sizeof(p->bucket));
+	for (unsigned i = 0; i < p->n; i++) {
+		struct esp_path_tunnel *t = &p->t[i];
+
+		t->tunnel = c->t[i].id;
+		t->mtu = tunnel_mtu(&c->t[i]);
+		memcpy(t->inside_local, c->t[i].conf->inside_local, sizeof(t->inside_local));
+		memcpy(t->inside_peer, c->t[i].conf->inside_peer, sizeof(t->inside_peer));
+	}
+	cmd.path = p;
+	gw_esp(g, &cmd);
+}
+
+bool
+connection_carries(const struct gw_connection *c, unsigned index)
+{
+	return memchr(c->bucket, (int)index, sizeof(c->bucket)) != NULL;
+}
+
+/* ---- what the machines are told --------------------------------------------------------------- */
+
+void
+tunnel_ike_set(struct gw *g, struct gw_tunnel *t)
+{
+	const struct config_connection *conf = t->c->conf;
+	struct ike_tunnel *k = calloc(1, sizeof(*k));
+
+	if (k == NULL)
+		return;
+	k->id = t->id;
+	k->connection = t->c->id;
+	snprintf(k->name, sizeof(k->name), "%s/%u", conf->name, t->index + 1);
+	k->local = t->conf->local;
+	k->remote = t->conf->remote;
+	k->local_port = g->config->port;
+	k->local_natt_port = g->config->natt_port;
+	k->remote_port = t->conf->remote_port;
+	k->local_id = t->conf->local_id;
+	k->remote_id = t->conf->remote_id;
+	k->psk = t->conf->psk;
+	k->psk_len = t->conf->psk_len;
+	memcpy(k->ike, conf->ike, sizeof(k->ike));
+	k->ike_n = conf->ike_n;
+	memcpy(k->esp, conf->esp, sizeof(k->esp));
+	k->esp_n = conf->esp_n;
+	k->ts_local = conf->ts_local;
+	k->ts_remote = conf->ts_remote;
+	k->start = conf->start;
+	k->window = conf->window;
+	k->ike_life = conf->ike_life;
+	k->child_life = conf->child_life;
+	k->liveness = conf->liveness;
+	k->retry_max = conf->retry_max;
+	gw_ike(g, &(struct ike_fact){ .kind = IKE_TUNNEL_SET, .tunnel = t->id, .conf = k });
+	free(k);
+}
+
+static void
+monitor_set(struct gw *g, const struct gw_connection *c)
+{
+	struct mon_conf m = { .connection = c->id, .n = c->conf->tunnels_n,
+	    .policy = c->conf->policy, .pin = c->conf->pin, .hold = c->conf->hold,
+	    .silence = USEC_MS(200), .spacing = USEC_MS(100), .idle = USEC_S(2) };
+
+	snprintf(m.name, sizeof(m.name), "%s", c->conf->name);
+	for (unsigned i = 0; i < m.n; i++) {
+		m.tunnel[i] = c->t[i].id;
+		m.echo[i] = c->t[i].conf->probe.family != AF_UNSPEC;
+	}
+	gw_monitor(g, &(struct mon_fact){ .kind = MON_SET, .connection = c->id, .conf = &m });
+}
+
+/* ---- life ---------------------------------------------------------------------------------------- */
+
+static bool
+device_index(struct gw *g, uint16_t *index)
+{
+	for (unsigned i = 0; i < WORKER_DEVICES; i++) {
+		if ((g->devices[i / 64] & 1ull << i % 64) != 0)
+			continue;
+		g->devices[i / 64] |= 1ull << i % 64;
+		*index = (uint16_t)i;
+		return true;
+	}
+	return false;
+}
+
+static bool
+tunnels_init(struct gw *g, struct gw_connection *c)
+{
+	for (unsigned i = 0; i < c->conf->tunnels_n; i++) {
+		struct gw_tunnel *t = &c->t[i];
+
+		t->id = ++g->next_id;
+		t->index = i;
+		t->c = c;
+		t->conf = &c->conf->tunnel[i];
+		t->since = loop_now();
+		t->present = t->carrier = true;
+		if (!map_put(g->tunnels, t->id, t))
+			return false;
+	}
+	return true;
+}
+
+bool
+connection_add(struct gw *g, const struct config_connection *conf)
+{
+	struct gw_connection *c = calloc(1, sizeof(*c)), **last = &g->connections;
+
+	if (c == NULL)
+		return false;
+	c->conf = conf;
+	c->id = ++g->next_id;
+	memset(c->bucket, MON_NONE, sizeof(c->bucket));
+	if (!device_index(g, &c->device) || !tunnels_init(g, c)) {
+		log_event(LOG_LEVEL_ERROR, "no-room", "connection=%s", conf->name);
+		free(c);
+		return false;
+	}
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = c;
+	c->mtu = tunnel_mtu(&c->t[0]);
+	for (unsigned i = 1; i < conf->tunnels_n; i++)
+		if (tunnel_mtu(&c->t[i]) < c->mtu)
+			c->mtu = tunnel_mtu(&c->t[i]);
+	host_up(g, c);
+	connection_path(g, c);
+	monitor_set(g, c);
+	for (unsigned i = 0; i < conf->tunnels_n; i++)
+		tunnel_ike_set(g, &c->t[i]);
+	return true;
+}
+
+static void
+tunnel_del(struct gw *g, struct gw_tunnel *t)
+{
+	const struct esp_cmd cmd = { .kind = ESP_CMD_TUNNEL_DEL, .tunnel = t->id };
+
+	gw_ike(g, &(struct ike_fact){ .kind = IKE_TUNNEL_DEL, .tunnel = t->id });
+	gw_esp(g, &cmd);
+	(void)map_del(g->tunnels, t->id);
+}
+
+static void
+host_down(struct gw *g, struct gw_connection *c)
+{
+	struct host_request q = { .op = HOST_TUN_CLOSE };
+
+	name_device(c->conf, &q);
+	(void)worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_DEL,
+	    .index = c->device });
+	ask(g, c, &q);
+	for (size_t i = 0; i < c->conf->networks_n; i++)
+		guard(g, c, &c->conf->networks[i], false);
+}
+
+void
+connection_del(struct gw *g, struct gw_connection *c)
+{
+	const struct esp_cmd cmd = { .kind = ESP_CMD_PATH_DEL, .device = c->device };
+	struct gw_connection **p = &g->connections, **q = &g->touched;
+
+	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
+		tunnel_del(g, &c->t[i]);
+	gw_monitor(g, &(struct mon_fact){ .kind = MON_DEL, .connection = c->id });
+	gw_esp(g, &cmd);
+	host_down(g, c);
+	(void)heap_set(&g->samples, &c->sample, USEC_NEVER);
+	g->devices[c->device / 64] &= ~(1ull << c->device % 64);
+	while (*p != c)
+		p = &(*p)->next;
+	*p = c->next;
+	while (*q != NULL && *q != c)
+		q = &(*q)->next_touched;
+	if (*q == c)
+		*q = c->next_touched;
+	free(c);
+}
+
+static bool
+has_prefix(const struct config_connection *conf, const struct prefix *p)
+{
+	for (size_t i = 0; i < conf->networks_n; i++)
+		if (conf->networks[i].len == p->len && ip_equal(&conf->networks[i].ip, &p->ip))
+			return true;
+	return false;
+}
+
+/* Routes that the new configuration has more are added before those it lacks go. */
+static void
+routes_change(struct gw *g, struct gw_connection *c, const struct config_connection *from)
+{
+	bool metric = from->metric != c->conf->metric;
+	struct gw_connection old = *c;
+
+	old.conf = from;
+	for (size_t i = 0; i < c->conf->networks_n; i++) {
+		const struct prefix *p = &c->conf->networks[i];
+
+		if (!has_prefix(from, p) || from->guard != c->conf->guard)
+			guard(g, c, p, true);
+		if (!has_prefix(from, p) || metric)
+			route(g, c, p, true);
+	}
+	for (size_t i = 0; i < from->networks_n; i++) {
+		const struct prefix *p = &from->networks[i];
+
+		if (!has_prefix(c->conf, p) || metric)
+			route(g, &old, p, false);
+		if (!has_prefix(c->conf, p) || (c->conf->guard == GUARD_OFF && from->guard != GUARD_OFF))
+			guard(g, &old, p, false);
+	}
+}
+
+void
+connection_change(struct gw *g, struct gw_connection *c, const struct config_connection *conf,
+    bool rekey)
+{
+	const struct config_connection *from = c->conf;
+
+	c->conf = conf;
+	for (unsigned i = 0; i < conf->tunnels_n; i++)
+		c->t[i].conf = &conf->tunnel[i];
+	routes_change(g, c, from);
+	connection_mtu(g, c);
+	connection_path(g, c);
+	monitor_set(g, c);
+	for (unsigned i = 0; i < conf->tunnels_n; i++) {
+		tunnel_ike_set(g, &c->t[i]);
+		if (rekey && c->t[i].up)
+			gw_ike(g, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = c->t[i].id,
+			    .ike_sa = true });
+		if (rekey && c->t[i].up)
+			gw_ike(g, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = c->t[i].id });
+	}
+}
+
+void
+connection_guards_keep_always(struct gw *g)
+{
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
+		if (c->conf->guard == GUARD_ON)
+			for (size_t i = 0; i < c->conf->networks_n; i++)
+				guard(g, c, &c->conf->networks[i], false);
+}

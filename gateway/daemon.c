@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* tandem run and tandem check. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gateway/broker.h"
+#include "gateway/cli.h"
+#include "gateway/findings.h"
+#include "gateway/gateway.h"
+#include "gateway/keys.h"
+#include "gateway/version.h"
+
+static int
+engine(int sock, void *arg)
+{
+	struct gw_conf *conf = arg;
+
+	conf->broker = sock;
+	return gw_run(conf);
+}
+
+static void
+print_errors(const struct config_errors *e, const char *label)
+{
+	for (size_t i = 0; i < e->n; i++)
+		fprintf(stderr, "%s%s\n", label, e->line[i]);
+}
+
+/*
+ * The configuration and the host are looked at by a child of its own, before the broker is:
+ * that one must be without libraries, and the engine may not see all there is to see.
+ * Returns CLI_WELL to go on.
+ */
+static int
+look_first(const char *config)
+{
+	struct config_errors errors = { 0 }, warnings = { 0 };
+	struct secrets *s;
+	struct config *c;
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid > 0 && waitpid(pid, &status, 0) == pid)
+		return WIFEXITED(status) ? WEXITSTATUS(status) : CLI_FAILED;
+	if (pid != 0)
+		return CLI_WELL;		/* no process to be had: the engine will say so */
+	s = secrets_new();
+	c = s != NULL ? config_load(config, s, &errors, &warnings) : NULL;
+	print_errors(&errors, "");
+	print_errors(&warnings, "warning: ");
+	if (c != NULL)
+		findings_log(findings_of_config(c, true));
+	_exit(c != NULL ? CLI_WELL : CLI_FAILED);
+}
+
+int
+cli_run(const struct cli *cli)
+{
+	struct gw_conf conf = { .broker = -1 };
+	char state[sizeof(conf.socket_path) + 8], lock[sizeof(state) + 8];
+	const struct broker_conf broker = { .engine = engine, .arg = &conf, .state_dir = state,
+	    .lock = lock };
+	int code;
+
+	if (strlen(cli->socket) >= sizeof(conf.socket_path) ||
+	    strlen(cli->config) >= sizeof(conf.config_path)) {
+		fprintf(stderr, "tandem: the path of the socket or configuration is too long\n");
+		return CLI_USAGE;
+	}
+	snprintf(conf.config_path, sizeof(conf.config_path), "%s", cli->config);
+	if (cli->socket_given)
+		snprintf(conf.socket_path, sizeof(conf.socket_path), "%s", cli->socket);
+	snprintf(state, sizeof(state), "%s.state", cli->socket);
+	snprintf(lock, sizeof(lock), "%s/lock", state);
+	log_stamp(getenv("JOURNAL_STREAM") == NULL);	/* the journal has a time of its own */
+	code = look_first(conf.config_path);
+	return code == CLI_WELL ? broker_run(&broker) : code;
+}
+
+static void
+print_string(const char *s)
+{
+	putchar('"');
+	for (; *s != '\0'; s++) {
+		if (*s == '"' || *s == '\\')
+			putchar('\\');
+		if ((unsigned char)*s < 0x20)
+			printf("\\u%04x", *s);
+		else
+			putchar(*s);
+	}
+	putchar('"');
+}
+
+static void
+print_list(const char *name, const struct config_errors *e)
+{
+	printf(", \"%s\": [", name);
+	for (size_t i = 0; i < e->n; i++) {
+		fputs(i > 0 ? ", " : "", stdout);
+		print_string(e->line[i]);
+	}
+	putchar(']');
+}
+
+struct checked {
+	struct config *config;		/* NULL: mistakes */
+	struct config_errors errors, warnings;
+	json_t *findings;
+};
+
+static void
+check_json(const struct checked *c)
+{
+	printf("{\"ok\": %s", c->config != NULL ? "true" : "false");
+	print_list("errors", &c->errors);
+	print_list("warnings", &c->warnings);
+	if (c->config != NULL) {
+		fputs(", \"findings\": ", stdout);
+		json_dumpf(c->findings, stdout, JSON_COMPACT);
+		fputs(", \"config\": ", stdout);
+		config_print(c->config, stdout, true);
+	}
+	puts("}");
+}
+
+static void
+check_text(const struct checked *c, const char *file)
+{
+	print_errors(&c->errors, "");
+	print_errors(&c->warnings, "warning: ");
+	if (c->config == NULL) {
+		fprintf(stderr, "tandem: %zu mistake%s in %s\n", c->errors.n,
+		    c->errors.n == 1 ? "" : "s", file);
+		return;
+	}
+	config_print(c->config, stdout, false);
+	fflush(stdout);
+	findings_print(c->findings, stderr);
+}
+
+/* Ports are looked at only where no daemon of ours answers: else it is that which has them. */
+static int
+check_file(const struct cli *cli, struct secrets *s)
+{
+	struct checked c = { 0 };
+	bool good;
+
+	c.config = config_load(cli->config, s, &c.errors, &c.warnings);
+	good = c.config != NULL;
+	if (good)
+		c.findings = findings_of_config(c.config, access(cli->socket, F_OK) != 0);
+	if (cli->json)
+		check_json(&c);
+	else
+		check_text(&c, cli->config);
+	json_decref(c.findings);
+	config_free(c.config);
+	config_errors_free(&c.errors);
+	config_errors_free(&c.warnings);
+	return good ? CLI_WELL : CLI_FAILED;
+}
+
+int
+cli_check(const struct cli *cli)
+{
+	struct secrets *s;
+	int code;
+
+	if (cli->keys) {
+		keys_print(stdout, KEYS_TEXT);
+		return CLI_WELL;
+	}
+	s = secrets_new();
+	if (s == NULL) {
+		fprintf(stderr, "tandem: no memory\n");
+		return CLI_FAILED;
+	}
+	code = check_file(cli, s);
+	secrets_free(s);
+	return code;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TANDEM_GATEWAY_GATEWAY_H
+#define TANDEM_GATEWAY_GATEWAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/heap.h"
+#include "base/map.h"
+#include "gateway/config.h"
+#include "gateway/hostlink.h"
+#include "gateway/jobs.h"
+#include "gateway/loop.h"
+#include "gateway/monitor.h"
+#include "gateway/worker.h"
+#include "ike/ike.h"
+#include "tun/netlink.h"
+
+/*
+ * The engine process: it owns the configuration, the machines (IKE, monitor), the worker and
+ * the control socket, and carries the actions of one to another.  gateway.c is the map of that;
+ * connection.c turns a configured connection into devices, routes, guards and paths;
+ * uplink.c follows addresses, carriers and MTUs; reload.c applies a new configuration.
+ * All of it runs in the control thread.
+ */
+struct control;
+struct gw;
+
+enum { SOCK_IKE4, SOCK_IKE6, SOCK_NATT4, SOCK_NATT6, SOCK_N };
+
+struct gw_connection;
+
+struct gw_tunnel {
+	uint32_t id;			/* never reused while the process lives */
+	unsigned index;			/* 0-based place in the connection */
+	struct gw_connection *c;
+	const struct config_tunnel *conf;
+	bool up;
+	usec_t since;			/* of up / down */
+	char reason[IKE_REASON_MAX];	/* why it is down */
+	struct endpoint local, remote;	/* outer, as ESP goes now */
+	enum aead_id aead;		/* of the Child SA; AEAD_NONE before the first */
+	unsigned outer_mtu;		/* of the route to the peer, or configured */
+	bool present, carrier;		/* its outside address is there; its uplink has carrier */
+	char uplink[IFNAMSIZ];		/* whose filter was loosened, with host: manage */
+	usec_t heard;			/* last_in of the newest sample */
+};
+
+struct gw_connection {
+	uint32_t id;
+	const struct config_connection *conf;	/* in gw.config */
+	uint16_t device;		/* index at the worker */
+	bool device_open;
+	unsigned mtu;			/* of the device, 0: not set yet */
+	uint8_t bucket[ESP_BUCKETS];	/* the monitor's choice */
+	char why[128];			/* its reason */
+	struct heap_node sample;	/* when to look at the counters */
+	bool asleep;			/* nothing flows: the worker says when something does */
+	bool woken;			/* it did, and the monitor has not been asked since */
+	bool touched;			/* the monitor was told or did something: ask it again when */
+	struct gw_connection *next_touched;
+	struct gw_tunnel t[CONFIG_TUNNELS];
+	struct gw_connection *next;
+};
+
+/* A Child SA as control sees it, by our SPI. */
+struct gw_sa {
+	uint32_t tunnel, spi_in, spi_out;
+	struct esp_sa *out;		/* until IKE says it may be used */
+	struct endpoint local, remote;
+	enum aead_id aead;
+};
+
+struct gw_conf {
+	char config_path[CONFIG_PATH_MAX];
+	char socket_path[108];		/* "": as configured, else the default */
+	int broker;			/* our end of the pair */
+};
+
+struct gw {
+	const struct gw_conf *conf;
+	struct loop *loop;
+	struct secrets *secrets;
+	struct aead_set *aeads;
+	struct rng rng;
+	struct config *config;
+	struct ike *ike;
+	struct monitor *monitor;
+	struct worker *worker;
+	struct jobs *jobs;
+	struct hostlink *host;
+	struct nl *nl, *news;
+	struct control *control;
+	struct gw_connection *connections;	/* in configured order */
+	struct map *tunnels;		/* id -> gw_tunnel */
+	struct map *sas;		/* spi_in -> gw_sa */
+	struct heap samples;
+	struct gw_connection *touched;
+	uint32_t next_id;
+	uint64_t devices[WORKER_DEVICES / 64];	/* indices in use */
+	int sock[SOCK_N];		/* -1: not open */
+	struct loop_fd *on_worker, *on_jobs, *on_news, *on_ike[2], *on_signal[3];
+	usec_t started, stop_at;	/* stop_at: 0 while running, then when patience ends */
+	bool stopping, undone, ready;
+	int exit_code;
+};
+
+/* Run the engine until it is told to stop.  Returns the exit code of the process. */
+int		gw_run(const struct gw_conf *conf);
+
+/* ---- gateway.c ---- */
+struct gw_tunnel *gw_tunnel_find(struct gw *g, uint32_t id);
+struct gw_connection *gw_connection_find(struct gw *g, const char *name);
+struct gw_connection *gw_connection_by_id(struct gw *g, uint32_t id);
+/* The monitor dealt with this connection, or with the one of this tunnel (0: none). */
+void		gw_touch(struct gw *g, uint32_t connection, uint32_t tunnel);
+/* Log, and tell `tandem watch`.  `t` may be NULL. */
+void		gw_event(struct gw *g, const char *event, const struct gw_connection *c,
+		    const struct gw_tunnel *t, const char *text);
+void		gw_monitor(struct gw *g, const struct mon_fact *f);	/* feed, with now */
+void		gw_ike(struct gw *g, const struct ike_fact *f);
+void		gw_stop(struct gw *g);
+void		gw_esp(struct gw *g, const struct esp_cmd *cmd);	/* post to the worker */
+
+/* ---- carry.c ---- */
+void		gw_drain(struct gw *g, usec_t now);	/* all actions of the machines */
+
+/* ---- connection.c ---- */
+bool		connection_add(struct gw *g, const struct config_connection *conf);
+void		connection_del(struct gw *g, struct gw_connection *c);
+/* Take over a changed configuration without touching SAs; `rekey`: suites or lifetimes differ. */
+void		connection_change(struct gw *g, struct gw_connection *c,
+		    const struct config_connection *conf, bool rekey);
+/* Make the path anew (selection, MTU or configuration changed) and give it to the worker. */
+void		connection_path(struct gw *g, struct gw_connection *c);
+/* The device's MTU from its tunnels' suites and outer MTUs; sets it where it changed. */
+void		connection_mtu(struct gw *g, struct gw_connection *c);
+/* The device by which the peer is reached: with `host: manage` its reverse-path filter is loosened. */
+void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
+void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
+void		connection_guards_keep_always(struct gw *g);	/* at a clean stop */
+bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
+void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
+
+/* ---- uplink.c ---- */
+void		uplink_look(struct gw *g);	/* addresses, carriers, MTUs of all tunnels */
+
+/* ---- reload.c ---- */
+/* Load the file again and apply what changed.  False: errors; what was stays. */
+bool		gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warnings,
+		    char *summary, size_t cap);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "gateway/gateway.h"
+
+#define OPS_MAX		8192
+
+static const struct config_connection *
+find(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->connection_n; i++)
+		if (strcmp(config->connection[i].name, name) == 0)
+			return &config->connection[i];
+	return NULL;
+}
+
+/* Connections in which nothing changed live on; they only look at the new value from now on. */
+static void
+repoint(struct gw *g, const struct config *to)
+{
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
+		const struct config_connection *conf = find(to, c->conf->name);
+
+		if (conf == NULL)
+			continue;
+		c->conf = conf;
+		for (unsigned i = 0; i < conf->tunnels_n; i++)
+			c->t[i].conf = &conf->tunnel[i];
+	}
+}
+
+static void
+apply(struct gw *g, const struct config_op *op, const struct config *to)
+{
+	struct gw_connection *c = op->from != NULL ? gw_connection_find(g, op->from->name) : NULL;
+
+	switch (op->kind) {
+	case CONFIG_ADD:
+		(void)connection_add(g, op->to);
+		return;
+	case CONFIG_DEL:
+		if (c != NULL)
+			connection_del(g, c);
+		return;
+	case CONFIG_LIVE:
+	case CONFIG_REKEY:
+		if (c != NULL)
+			connection_change(g, c, op->to, op->kind == CONFIG_REKEY);
+		return;
+	case CONFIG_RESTART:
+		if (c != NULL)
+			connection_del(g, c);
+		(void)connection_add(g, op->to);
+		return;
+	case CONFIG_GATEWAY_LIVE:
+		log_level_set(to->log);
+		return;
+	case CONFIG_GATEWAY_RESTART:
+		return;
+	}
+}
+
+static const char *
+op_name(enum config_op_kind kind)
+{
+	switch (kind) {
+	case CONFIG_ADD:
+		return "added";
+	case CONFIG_DEL:
+		return "removed";
+	case CONFIG_LIVE:
+		return "changed in place";
+	case CONFIG_REKEY:
+		return "changed and rekeyed";
+	case CONFIG_RESTART:
+		return "negotiated anew";
+	case CONFIG_GATEWAY_LIVE:
+		return "gateway changed";
+	case CONFIG_GATEWAY_RESTART:
+		return "needs a restart of the daemon";
+	}
+	return "";
+}
+
+static void
+summarize(const struct config_op *op, char *summary, size_t cap)
+{
+	const struct config_connection *c = op->to != NULL ? op->to : op->from;
+	size_t n = strlen(summary);
+
+	snprintf(summary + n, cap - n, "%s%s: %s%s%s%s", n > 0 ? "; " : "",
+	    c != NULL ? c->name : "gateway", op_name(op->kind), op->what[0] != '\0' ? " (" : "",
+	    op->what, op->what[0] != '\0' ? ")" : "");
+}
+
+/* Removals go first, so that names, prefixes and addresses are free for what comes. */
+static void
+apply_all(struct gw *g, const struct config_op *ops, size_t n, const struct config *to)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ops[i].kind == CONFIG_DEL)
+			apply(g, &ops[i], to);
+	for (size_t i = 0; i < n; i++)
+		if (ops[i].kind != CONFIG_DEL)
+			apply(g, &ops[i], to);
+}
+
+bool
+gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warnings,
+    char *summary, size_t cap)
+{
+	struct config *to = config_load(g->conf->config_path, g->secrets, errors, warnings);
+	struct config *from = g->config;
+	struct config_op *ops;
+	size_t n;
+
+	summary[0] = '\0';
+	for (size_t i = 0; i < errors->n; i++)
+		log_event(LOG_LEVEL_ERROR, "reload-refused", "error=\"%s\"", errors->line[i]);
+	if (to == NULL)
+		return false;
+	ops = calloc(OPS_MAX, sizeof(*ops));
+	if (ops == NULL) {
+		config_free(to);
+		return false;
+	}
+	n = config_diff(from, to, ops, OPS_MAX);
+	for (size_t i = 0; i < n; i++)
+		summarize(&ops[i], summary, cap);
+	apply_all(g, ops, n, to);
+	repoint(g, to);
+	g->config = to;
+	config_free(from);
+	free(ops);
+	if (n == 0)
+		snprintf(summary, cap, "nothing changed");
+	log_event(LOG_LEVEL_NOTICE, "reloaded", "what=\"%s\"", summary);
+	uplink_look(g);
+	return true;
+}

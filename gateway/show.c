@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "gateway/findings.h"
+#include "gateway/show.h"
+
+#include <string.h>
+#include <time.h>
+
+#define LABEL	"    %-10s "		/* the lines under a tunnel */
+
+struct look {
+	const char *good, *warn, *bad, *dim, *bold, *off;
+};
+
+static const struct look plain = { "", "", "", "", "", "" };
+static const struct look coloured = {
+	"\033[32m", "\033[33m", "\033[31m", "\033[2m", "\033[1m", "\033[0m"
+};
+
+static const char *
+str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s != NULL ? s : "-";
+}
+
+static bool
+has(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s != NULL && *s != '\0';
+}
+
+static double
+num(const json_t *o, const char *key)
+{
+	return json_number_value(json_object_get(o, key));
+}
+
+static bool
+known(const json_t *o, const char *key)
+{
+	return json_is_number(json_object_get(o, key));
+}
+
+/* "3 d 4 h", "41 min", "12 s": the two largest units at most. */
+static const char *
+duration(double s, char *buf, size_t cap)
+{
+	long v = (long)(s + 0.5);
+
+	if (s < 0.95)
+		snprintf(buf, cap, "%.0f ms", s * 1000);
+	else if (v < 120)
+		snprintf(buf, cap, "%ld s", v);
+	else if (v < 3600)
+		snprintf(buf, cap, "%ld min", v / 60);
+	else if (v < 86400)
+		snprintf(buf, cap, "%ld h %ld min", v / 3600, v % 3600 / 60);
+	else
+		snprintf(buf, cap, "%ld d %ld h", v / 86400, v % 86400 / 3600);
+	return buf;
+}
+
+static const char *
+bytes(double n, char *buf, size_t cap)
+{
+	static const char *const unit[] = { "B", "kB", "MB", "GB", "TB", "PB" };
+	unsigned u = 0;
+
+	while (n >= 1000 && u < 5) {
+		n /= 1000;
+		u++;
+	}
+	snprintf(buf, cap, u == 0 ? "%.0f %s" : "%.1f %s", n, unit[u]);
+	return buf;
+}
+
+static const char *
+paint(const struct look *l, const char *state)
+{
+	if (strcmp(state, "up") == 0)
+		return l->good;
+	return strcmp(state, "degraded") == 0 ? l->warn : l->bad;
+}
+
+static void
+show_times(const json_t *t, FILE *to)
+{
+	char a[32], b[32];
+
+	if (known(t, "rtt_ms"))
+		fprintf(to, LABEL "round trip %.2f ms, jitter %.2f ms, loss %.1f %%\n", "path",
+		    num(t, "rtt_ms"), num(t, "jitter_ms"), num(t, "loss_percent"));
+	if (known(t, "rekey_in_s"))
+		fprintf(to, LABEL "Child SA in %s, IKE SA in %s\n", "rekey",
+		    duration(num(t, "rekey_in_s"), a, sizeof(a)),
+		    duration(num(t, "ike_rekey_in_s"), b, sizeof(b)));
+}
+
+static void
+show_sa(const json_t *t, FILE *to)
+{
+	char a[32], b[32], since[32];
+	const char *nat = json_is_true(json_object_get(t, "nat_local")) ? ", behind a NAT" : "";
+
+	if (strcmp(str(t, "state"), "up") != 0)
+		return;
+	fprintf(to, LABEL "%s   ESP %s%s%s\n", "suite", str(t, "ike"), str(t, "esp"),
+	    json_is_true(json_object_get(t, "esn")) ? " (ESN)" : "", nat);
+	fprintf(to, LABEL "in %s, out %s%s%s\n", "traffic",
+	    bytes(num(t, "bytes_in"), a, sizeof(a)), bytes(num(t, "bytes_out"), b, sizeof(b)),
+	    known(t, "last_in_s") ? ", last heard " : "",
+	    known(t, "last_in_s") ? duration(num(t, "last_in_s"), since, sizeof(since)) : "");
+	show_times(t, to);
+}
+
+static void
+show_tunnel(const json_t *t, FILE *to, const struct look *l)
+{
+	bool live = json_is_true(json_object_get(t, "live"));
+	const char *state = str(t, "state"), *verdict = str(t, "verdict");
+	bool well = strcmp(verdict, "up") == 0 || strcmp(verdict, "down") == 0;
+	char since[32];
+
+	fprintf(to, "  tunnel %d   %s%s%s %s  %s%s%s  %s -> %s", (int)num(t, "index"),
+	    paint(l, state), state, l->off, duration(num(t, "since_s"), since, sizeof(since)),
+	    live ? l->bold : l->dim, live ? "carries traffic" : "standby", l->off,
+	    str(t, "local"), str(t, "remote"));
+	if (!well)
+		fprintf(to, "  %s%s%s", l->warn, verdict, l->off);
+	fputc('\n', to);
+	show_sa(t, to);
+	if (strcmp(state, "up") != 0 && has(t, "reason"))
+		fprintf(to, LABEL "%s%s%s\n", "why", l->bad, str(t, "reason"), l->off);
+	if (strcmp(state, "up") != 0 && known(t, "next_try_in_s"))
+		fprintf(to, LABEL "in %s\n", "next try",
+		    duration(num(t, "next_try_in_s"), since, sizeof(since)));
+	if (!well && has(t, "verdict_reason"))
+		fprintf(to, LABEL "%s\n", "verdict", str(t, "verdict_reason"));
+}
+
+static void
+show_connection(const json_t *c, FILE *to, const struct look *l)
+{
+	const char *state = str(c, "state");
+	char ago[32];
+	size_t i;
+	json_t *v;
+
+	fprintf(to, "%s%s%s  %s%s%s  device %s  mtu %d  %s\n", l->bold, str(c, "name"), l->off,
+	    paint(l, state), state, l->off, str(c, "device"), (int)num(c, "mtu"),
+	    str(c, "policy"));
+	fprintf(to, "  networks  ");
+	json_array_foreach(json_object_get(c, "networks"), i, v)
+		fprintf(to, " %s", json_string_value(v));
+	fputc('\n', to);
+	if (num(c, "failovers") > 0)
+		fprintf(to, "  failovers  %d, last %s ago: %s\n", (int)num(c, "failovers"),
+		    duration(num(c, "last_failover_s"), ago, sizeof(ago)), str(c, "why"));
+	json_array_foreach(json_object_get(c, "tunnels"), i, v)
+		show_tunnel(v, to, l);
+}
+
+void
+show_status(const json_t *s, FILE *to, bool colour)
+{
+	const struct look *l = colour ? &coloured : &plain;
+	char up[32];
+	const char *key;
+	size_t i;
+	json_t *v;
+
+	fprintf(to, "tandem %s, running %s\n", str(s, "version"),
+	    duration(num(s, "uptime_s"), up, sizeof(up)));
+	json_array_foreach(json_object_get(s, "connections"), i, v) {
+		fputc('\n', to);
+		show_connection(v, to, l);
+	}
+	if (json_object_size(json_object_get(s, "drops")) > 0)
+		fprintf(to, "\ndrops");
+	json_object_foreach(json_object_get(s, "drops"), key, v)
+		fprintf(to, "  %s %lld", key, (long long)json_integer_value(v));
+	if (json_object_size(json_object_get(s, "drops")) > 0)
+		fputc('\n', to);
+	if (json_array_size(json_object_get(s, "findings")) > 0)
+		fputc('\n', to);
+	findings_print(json_object_get(s, "findings"), to);
+}
+
+void
+show_event(const json_t *e, FILE *to, bool colour)
+{
+	const struct look *l = colour ? &coloured : &plain;
+	double when = num(e, "time");
+	time_t s = (time_t)when;
+	struct tm tm;
+	char stamp[32];
+
+	if (!known(e, "time"))
+		return;
+	localtime_r(&s, &tm);
+	strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
+	fprintf(to, "%s%s.%03d%s  %s", l->dim, stamp, (int)((when - (double)s) * 1000), l->off,
+	    str(e, "connection"));
+	if (known(e, "tunnel"))
+		fprintf(to, "/%d", (int)num(e, "tunnel"));
+	fprintf(to, "  %s%s%s  %s\n", l->bold, str(e, "event"), l->off, str(e, "what"));
+	fflush(to);
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+#include "gateway/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/findings.h"
+#include "gateway/gateway.h"
+#include "gateway/version.h"
+
+static json_t *
+seconds_ago(usec_t then, usec_t now)
+{
+	return then == 0 || then > now ? json_null() : json_real((double)(now - then) / 1e6);
+}
+
+static json_t *
+seconds_until(usec_t then, usec_t now)
+{
+	if (then == 0 || then == USEC_NEVER)
+		return json_null();
+	return json_real(then <= now ? 0.0 : (double)(then - now) / 1e6);
+}
+
+static json_t *
+ip_json(const struct ip *ip)
+{
+	char s[IP_STRLEN];
+
+	return ip->family == AF_UNSPEC ? json_null() : json_string(ip_str(ip, s));
+}
+
+static json_t *
+endpoint_json(const struct endpoint *e)
+{
+	char s[ENDPOINT_STRLEN];
+
+	return e->ip.family == AF_UNSPEC ? json_null() : json_string(endpoint_str(e, s));
+}
+
+static json_t *
+hex_json(uint64_t v, int digits)
+{
+	char s[24];
+
+	snprintf(s, sizeof(s), "%0*llx", digits, (unsigned long long)v);
+	return v == 0 ? json_null() : json_string(s);
+}
+
+static json_t *
+selectors_json(const struct ts_list *l)
+{
+	json_t *a = json_array();
+	char s[TS_STRLEN];
+
+	for (unsigned i = 0; i < l->n; i++)
+		json_array_append_new(a, json_string(ts_str(&l->ts[i], s)));
+	return a;
+}
+
+static void
+add_ike(json_t *o, const struct gw_tunnel *t, const struct ike_status *st, usec_t now)
+{
+	char text[SUITE_STRLEN];
+
+	json_object_set_new(o, "ike_state", json_string(st->state));
+	json_object_set_new(o, "initiator", json_boolean(st->initiator));
+	json_object_set_new(o, "peer_is_tandem", json_boolean(st->peer_is_tandem));
+	json_object_set_new(o, "nat_local", json_boolean(st->nat_local));
+	json_object_set_new(o, "nat_remote", json_boolean(st->nat_remote));
+	json_object_set_new(o, "ike_spi_i", hex_json(st->spi_i, 16));
+	json_object_set_new(o, "ike_spi_r", hex_json(st->spi_r, 16));
+	json_object_set_new(o, "spi_in", hex_json(st->child_spi_in, 8));
+	json_object_set_new(o, "spi_out", hex_json(st->child_spi_out, 8));
+	json_object_set_new(o, "ike_rekeys", json_integer(st->ike_rekeys));
+	json_object_set_new(o, "rekeys", json_integer(st->child_rekeys));
+	json_object_set_new(o, "attempts", json_integer(st->attempts));
+	json_object_set_new(o, "ike_since_s", seconds_ago(st->ike_since, now));
+	json_object_set_new(o, "child_since_s", seconds_ago(st->child_since, now));
+	json_object_set_new(o, "ike_rekey_in_s", seconds_until(st->ike_rekey_at, now));
+	json_object_set_new(o, "rekey_in_s", seconds_until(st->child_rekey_at, now));
+	json_object_set_new(o, "next_try_in_s", t->up ? json_null() :
+	    seconds_until(st->next_try_at, now));
+	json_object_set_new(o, "ike", st->up ?
+	    json_string(ike_suite_str(&st->ike, text, sizeof(text))) : json_null());
+	json_object_set_new(o, "esp", st->up ?
+	    json_string(esp_suite_str(&st->esp, text, sizeof(text))) : json_null());
+	json_object_set_new(o, "esn", json_boolean(st->up && st->esp.esn));
+	json_object_set_new(o, "selectors_local", selectors_json(&st->ts_local));
+	json_object_set_new(o, "selectors_remote", selectors_json(&st->ts_remote));
+	if (!t->up && st->reason[0] != '\0')
+		json_object_set_new(o, "reason", json_string(st->reason));
+}
+
+static void
+add_monitor(json_t *o, const struct mon_status *m, usec_t now)
+{
+	json_object_set_new(o, "verdict", json_string(mon_verdict_name(m->verdict)));
+	json_object_set_new(o, "verdict_since_s", seconds_ago(m->since, now));
+	json_object_set_new(o, "verdict_reason", json_string(m->reason));
+	json_object_set_new(o, "judged_by", json_string(m->by_echo ? "echo" : "ike"));
+	json_object_set_new(o, "rtt_ms", m->rtt == 0 ? json_null() :
+	    json_real((double)m->rtt / 1e3));
+	json_object_set_new(o, "jitter_ms", m->rtt == 0 ? json_null() :
+	    json_real((double)m->jitter / 1e3));
+	json_object_set_new(o, "loss_percent", m->asked == 0 ? json_null() :
+	    json_real(m->loss_permille / 10.0));
+	json_object_set_new(o, "last_heard_s", seconds_ago(m->last_heard, now));
+}
+
+static void
+add_traffic(json_t *o, const struct gw *g, const struct gw_tunnel *t, usec_t now)
+{
+	struct esp_tunnel_stats st;
+
+	memset(&st, 0, sizeof(st));
+	(void)worker_tunnel_stats(g->worker, t->id, &st);
+	json_object_set_new(o, "packets_out", json_integer((json_int_t)st.out_packets));
+	json_object_set_new(o, "bytes_out", json_integer((json_int_t)st.out_bytes));
+	json_object_set_new(o, "packets_in", json_integer((json_int_t)st.in_packets));
+	json_object_set_new(o, "bytes_in", json_integer((json_int_t)st.in_bytes));
+	json_object_set_new(o, "drops", json_integer((json_int_t)st.drops));
+	json_object_set_new(o, "last_in_s", seconds_ago(st.last_in, now));
+	json_object_set_new(o, "last_out_s", seconds_ago(st.last_out, now));
+}
+
+static json_t *
+tunnel_json(struct gw *g, const struct gw_tunnel *t, usec_t now)
+{
+	struct ike_status *ike = calloc(1, sizeof(*ike));
+	struct mon_status mon;
+	json_t *o = json_object();
+	char name[CONFIG_NAME_MAX + 16];
+
+	snprintf(name, sizeof(name), "%s/%u", t->c->conf->name, t->index + 1);
+	json_object_set_new(o, "name", json_string(name));
+	json_object_set_new(o, "index", json_integer(t->index + 1));
+	json_object_set_new(o, "state", json_string(t->up ? "up" : "down"));
+	json_object_set_new(o, "since_s", seconds_ago(t->since, now));
+	json_object_set_new(o, "live", json_boolean(connection_carries(t->c, t->index)));
+	json_object_set_new(o, "local", t->up ? endpoint_json(&t->local) : ip_json(&t->conf->local));
+	json_object_set_new(o, "remote", t->up ? endpoint_json(&t->remote) :
+	    ip_json(&t->conf->remote));
+	json_object_set_new(o, "remote_ip", ip_json(&t->conf->remote));
+	json_object_set_new(o, "inside_local", ip_json(&t->conf->inside_local[0]));
+	json_object_set_new(o, "inside_peer", ip_json(&t->conf->inside_peer[0]));
+	json_object_set_new(o, "inside_local6", ip_json(&t->conf->inside_local[1]));
+	json_object_set_new(o, "inside_peer6", ip_json(&t->conf->inside_peer[1]));
+	json_object_set_new(o, "address_present", json_boolean(t->present));
+	json_object_set_new(o, "carrier", json_boolean(t->carrier));
+	json_object_set_new(o, "outer_mtu", json_integer(t->outer_mtu));
+	json_object_set_new(o, "reason", json_string(t->reason));
+	if (ike != NULL && ike_status(g->ike, t->id, ike))
+		add_ike(o, t, ike, now);
+	if (!t->present)
+		json_object_set_new(o, "reason", json_string(
+		    "waiting for its outside address and a route to the peer"));
+	if (monitor_status(g->monitor, t->id, &mon))
+		add_monitor(o, &mon, now);
+	add_traffic(o, g, t, now);
+	free(ike);
+	return o;
+}
+
+static enum gw_health
+health(const struct gw_connection *c)
+{
+	unsigned up = 0;
+
+	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
+		up += c->t[i].up;
+	if (up == 0 || memchr(c->bucket, MON_NONE, sizeof(c->bucket)) == c->bucket)
+		return GW_DOWN;
+	return up == c->conf->tunnels_n ? GW_UP : GW_DEGRADED;
+}
+
+static const char *
+health_name(enum gw_health h)
+{
+	return h == GW_UP ? "up" : h == GW_DEGRADED ? "degraded" : "down";
+}
+
+static json_t *
+connection_json(struct gw *g, struct gw_connection *c, usec_t now)
+{
+	static const char *const policy[] = { "active-standby", "active-active", "pinned" };
+	json_t *o = json_object(), *networks = json_array(), *tunnels = json_array();
+	char s[PREFIX_STRLEN];
+	unsigned moves = 0;
+	usec_t last = 0;
+
+	for (size_t i = 0; i < c->conf->networks_n; i++)
+		json_array_append_new(networks,
+		    json_string(prefix_str(&c->conf->networks[i], s)));
+	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
+		json_array_append_new(tunnels, tunnel_json(g, &c->t[i], now));
+	(void)monitor_moves(g->monitor, c->id, &moves, &last);
+	json_object_set_new(o, "name", json_string(c->conf->name));
+	json_object_set_new(o, "state", json_string(health_name(health(c))));
+	json_object_set_new(o, "device", json_string(c->conf->device));
+	json_object_set_new(o, "mtu", json_integer(c->mtu));
+	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
+	json_object_set_new(o, "networks", networks);
+	json_object_set_new(o, "why", json_string(c->why));
+	json_object_set_new(o, "failovers", json_integer(moves));
+	json_object_set_new(o, "last_failover_s", seconds_ago(last, now));
+	json_object_set_new(o, "tunnels", tunnels);
+	return o;
+}
+
+static json_t *
+drops_json(const struct gw *g, struct esp_stats *st)
+{
+	json_t *o = json_object();
+
+	worker_stats(g->worker, st);
+	for (unsigned d = 0; d < DROP_N; d++)
+		if (st->drop[d] > 0)
+			json_object_set_new(o, drop_info((enum drop)d)->name,
+			    json_integer((json_int_t)st->drop[d]));
+	return o;
+}
+
+static json_t *
+totals_json(const struct gw *g)
+{
+	struct ike_totals t;
+
+	ike_totals(g->ike, &t);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	    "ike_sas", (json_int_t)t.ike_sas, "child_sas", (json_int_t)t.child_sas,
+	    "half_open", (json_int_t)t.half_open, "jobs", (json_int_t)t.jobs,
+	    "datagrams_in", (json_int_t)t.datagrams_in,
+	    "datagrams_out", (json_int_t)t.datagrams_out,
+	    "retransmits", (json_int_t)t.retransmits, "cookies", (json_int_t)t.cookies_sent,
+	    "dropped", (json_int_t)t.dropped, "auth_failed", (json_int_t)t.auth_failed);
+}
+
+static json_t *
+packets_json(const struct esp_stats *st)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	    "out", (json_int_t)st->out_packets, "out_made", (json_int_t)st->out_made,
+	    "out_sent", (json_int_t)st->out_sent,
+	    "in", (json_int_t)st->in_packets, "in_made", (json_int_t)st->in_made,
+	    "in_delivered", (json_int_t)st->in_delivered,
+	    "in_answered", (json_int_t)st->in_answered);
+}
+
+static json_t *
+ciphers_json(const struct gw *g)
+{
+	json_t *o = json_object();
+
+	for (unsigned id = AEAD_NONE + 1; id < AEAD_N; id++)
+		json_object_set_new(o, aead_info((enum aead_id)id)->name,
+		    json_string(aead_set_provider(g->aeads, (enum aead_id)id)));
+	return o;
+}
+
+json_t *
+status_json(struct gw *g, const char *only)
+{
+	json_t *o = json_object(), *list = json_array();
+	unsigned n = 0, sum[3] = { 0 };
+	struct esp_stats st;
+	usec_t now = loop_now();
+
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
+		if (only != NULL && strcmp(only, c->conf->name) != 0)
+			continue;
+		json_array_append_new(list, connection_json(g, c, now));
+		sum[health(c)]++;
+		n++;
+	}
+	json_object_set_new(o, "ok", json_true());
+	json_object_set_new(o, "schema", json_integer(TANDEM_SCHEMA));
+	json_object_set_new(o, "version", json_string(TANDEM_VERSION));
+	json_object_set_new(o, "uptime_s", seconds_ago(g->started, now));
+	json_object_set_new(o, "state", json_string(health_name(n > 0 && sum[GW_DOWN] == n ?
+	    GW_DOWN : sum[GW_DOWN] + sum[GW_DEGRADED] > 0 ? GW_DEGRADED : GW_UP)));
+	json_object_set_new(o, "connections", list);
+	json_object_set_new(o, "drops", drops_json(g, &st));
+	json_object_set_new(o, "packets", packets_json(&st));
+	json_object_set_new(o, "ike", totals_json(g));
+	json_object_set_new(o, "ciphers", ciphers_json(g));
+	json_object_set_new(o, "netns", json_integer(findings_netns()));
+	json_object_set_new(o, "secrets_locked", json_boolean(secrets_locked(g->secrets)));
+	return o;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "ike/sa.h"
+#include "ike/tunnel.h"
+
+/*
+ * Child SAs, and which of them a tunnel sends by.
+ *
+ * The host receives by all that were given to it and sends by one.  child_pick() chooses that
+ * one whenever something changed: first of all one that the peer is known to have (a
+ * responder's answer may be lost on the way), then one that is not about to be deleted, then
+ * one of the IKE SA that wins a duel, then the youngest.  So nothing is sent into a Child SA
+ * that the peer cannot read while there is another, and the order that DESIGN 5 asks for at a
+ * rekey (SA_IN new, answer, SA_OUT new, SA_DROP old) follows.
+ */
+#define CHILD_SPI_MIN	256		/* 1..255 are reserved (RFC 4303 2.1) */
+#define CHILD_RETRY	USEC_S(1)	/* a lost Child SA is not asked for sooner */
+
+static const char *const state_names[] = {
+	[CHILD_REQUESTED] = "requested",
+	[CHILD_UP] = "up",
+	[CHILD_REKEYING] = "rekeying",
+	[CHILD_REKEYED] = "rekeyed",
+	[CHILD_DELETING] = "deleting",
+};
+
+const char *
+child_state_name(enum child_state state)
+{
+	return state_names[state];
+}
+
+void
+child_state(struct child *c, enum child_state state)
+{
+	c->state = state;
+}
+
+/* Random, of the tunnel's worker, not in use. */
+static uint32_t
+new_spi(struct ike *ike, uint32_t tunnel)
+{
+	uint32_t workers = ike->env.workers > 0 ? ike->env.workers : 1;
+	uint32_t spi;
+
+	do {
+		spi = rng_u32(&ike->env.rng);
+		spi -= spi % workers;
+		spi += tunnel % workers;
+	} while (spi < CHILD_SPI_MIN || map_get(ike->children, spi) != NULL);
+	return spi;
+}
+
+struct child *
+child_new(struct ike_sa *sa, bool initiator)
+{
+	struct ike *ike = sa->ike;
+	struct child *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->spi_in = new_spi(ike, sa->tunnel->conf.id);
+	if (!queue_reserve(&ike->queue)) {
+		free(c);
+		return NULL;
+	}
+	if (!map_put(ike->children, c->spi_in, c)) {
+		queue_release(&ike->queue);
+		free(c);
+		return NULL;
+	}
+	c->sa = sa;
+	c->initiator = c->known = initiator;
+	c->serial = ++ike->serial;
+	c->rekey_at = c->hard_at = USEC_NEVER;
+	c->next = sa->children;
+	sa->children = c;
+	ike->totals.child_sas++;
+	return c;
+}
+
+static struct ts_list *
+ts_copy(const struct ts_list *l)
+{
+	struct ts_list *copy = malloc(sizeof(*copy));
+
+	if (copy != NULL)
+		*copy = *l;
+	return copy;
+}
+
+bool
+child_ts(struct child *c, const struct ts_list *local, const struct ts_list *remote)
+{
+	free(c->ts_local);
+	free(c->ts_remote);
+	c->ts_local = ts_copy(local);
+	c->ts_remote = ts_copy(remote);
+	return c->ts_local != NULL && c->ts_remote != NULL;
+}
+
+static struct child_sa *
+child_sa_new(const struct child *c, const struct nego *n)
+{
+	const struct ike_sa *sa = c->sa;
+	struct ike *ike = sa->ike;
+	struct child_sa *cs = secret_alloc(ike->env.secrets, sizeof(*cs));
+	struct kdf_in in = nego_kdf(n);
+
+	if (cs == NULL)
+		return NULL;
+	cs->tunnel = sa->tunnel->conf.id;
+	cs->spi_in = c->spi_in;
+	cs->spi_out = c->spi_out;
+	cs->aead = c->suite.enc;
+	cs->esn = c->suite.esn;
+	cs->initiator = c->initiator;
+	cs->window = sa->tunnel->conf.window;
+	cs->local = sa->local;
+	cs->remote = sa->remote;
+	cs->ts_local = *c->ts_local;
+	cs->ts_remote = *c->ts_remote;
+	if (!kdf_child(&sa->keys->k, &in, cs)) {
+		secret_free(ike->env.secrets, cs);
+		return NULL;
+	}
+	return cs;
+}
+
+bool
+child_install(struct child *c, const struct nego *n)
+{
+	struct ike *ike = c->sa->ike;
+	struct tunnel *t = c->sa->tunnel;
+	struct child_sa *cs = child_sa_new(c, n);
+	usec_t life = t->conf.child_life;
+
+	if (cs == NULL)
+		return false;
+	queue_put(&ike->queue, &(struct ike_action){
+		.kind = IKE_SA_IN, .tunnel = t->conf.id, .spi_in = c->spi_in, .child = cs,
+	});
+	c->installed = true;
+	c->since = ike->now;
+	c->rekey_at = ike_life_rekey(ike, life);
+	c->hard_at = life == 0 ? USEC_NEVER : usec_add(ike->now, life);
+	child_state(c, CHILD_UP);
+	return true;
+}
+
+void
+child_known(struct child *c)
+{
+	if (c->known || !c->installed)
+		return;
+	c->known = true;
+	child_pick(c->sa->tunnel);
+}
+
+void
+child_known_all(struct ike_sa *sa)
+{
+	struct child *next;
+
+	for (struct child *c = sa->children; c != NULL; c = next) {
+		next = c->next;
+		child_known(c);
+	}
+}
+
+/* What counts first is in the highest bit. */
+static unsigned
+rank(const struct tunnel *t, const struct ike_sa *main_sa, const struct child *c)
+{
+	bool live = (c->state == CHILD_UP || c->state == CHILD_REKEYING) && !c->lost;
+
+	return (c->known ? 16u : 0) | (c->state != CHILD_DELETING ? 8u : 0) | (live ? 4u : 0) |
+	    (c->sa == main_sa ? 2u : 0) | (c == t->out && !live ? 1u : 0);
+}
+
+static bool
+better(const struct tunnel *t, const struct ike_sa *main_sa, const struct child *a,
+    const struct child *b)
+{
+	unsigned ra = rank(t, main_sa, a), rb = rank(t, main_sa, b);
+
+	return ra != rb ? ra > rb : a->serial > b->serial;
+}
+
+void
+child_pick(struct tunnel *t)
+{
+	const struct ike_sa *main_sa = ike_sa_main(t);
+	struct child *best = NULL;
+
+	for (struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
+		for (struct child *c = sa->children; c != NULL; c = c->next)
+			if (c->installed && (best == NULL || better(t, main_sa, c, best)))
+				best = c;
+	if (best == NULL || best == t->out)
+		return;
+	t->out = best;
+	queue_put(&t->ike->queue, &(struct ike_action){
+		.kind = IKE_SA_OUT, .tunnel = t->conf.id, .spi_in = best->spi_in,
+	});
+	tunnel_came_up(t);
+}
+
+static void
+unlink_child(struct child *c)
+{
+	struct child **p = &c->sa->children;
+
+	while (*p != c)
+		p = &(*p)->next;
+	*p = c->next;
+	map_del(c->sa->ike->children, c->spi_in);
+}
+
+void
+child_free(struct child *c)
+{
+	struct ike *ike = c->sa->ike;
+
+	unlink_child(c);
+	free(c->ts_local);
+	free(c->ts_remote);
+	queue_release(&ike->queue);
+	ike->totals.child_sas--;
+	free(c);
+}
+
+/* A successor that comes to nothing leaves its predecessor in charge. */
+static void
+restore_predecessor(const struct child *c)
+{
+	struct child *old = child_find(c->sa->ike, c->replaces);
+
+	if (c->lost || old == NULL || old->state != CHILD_REKEYED)
+		return;
+	child_state(old, CHILD_UP);
+	old->rekey_at = usec_add(c->sa->ike->now, USEC_S(10));
+}
+
+void
+child_drop(struct child *c, const char *why)
+{
+	struct ike_sa *sa = c->sa;
+	struct tunnel *t = sa->tunnel;
+	struct ike *ike = sa->ike;
+	uint32_t spi_in = c->spi_in;
+	bool installed = c->installed;
+
+	restore_predecessor(c);
+	c->installed = false;
+	if (t != NULL && t->out == c) {
+		t->out = NULL;
+		child_pick(t);
+	}
+	child_free(c);
+	if (sa->children == NULL)
+		sa->retry_at = usec_add(ike->now, CHILD_RETRY + rng_below(&ike->env.rng, 500000));
+	if (!installed || t == NULL)
+		return;
+	queue_put(&ike->queue, &(struct ike_action){
+		.kind = IKE_SA_DROP, .tunnel = t->conf.id, .spi_in = spi_in,
+	});
+	if (t->out == NULL)
+		tunnel_went_down(t, why);
+}
+
+void
+child_drop_all(struct ike_sa *sa, const char *why)
+{
+	while (sa->children != NULL)
+		child_drop(sa->children, why);
+}
+
+void
+child_move_all(struct ike_sa *from, struct ike_sa *to)
+{
+	struct child **end = &to->children;
+
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = from->children;
+	from->children = NULL;
+	for (struct child *c = to->children; c != NULL; c = c->next)
+		c->sa = to;
+}
+
+struct child *
+child_find(const struct ike *ike, uint32_t spi_in)
+{
+	return spi_in == 0 ? NULL : map_get(ike->children, spi_in);
+}
+
+struct child *
+child_by_out(struct ike_sa *sa, uint32_t spi_out)
+{
+	struct ike_sa *first = sa->tunnel != NULL ? sa->tunnel->sas : sa;
+
+	for (struct ike_sa *s = first; s != NULL; s = s->next)
+		for (struct child *c = s->children; c != NULL; c = c->next)
+			if (c->installed && c->spi_out == spi_out)
+				return c;
+	return NULL;
+}
+
+usec_t
+child_deadline(const struct child *c)
+{
+	return usec_min(c->rekey_at, c->hard_at);
+}

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "ike/childx.h"
+#include "ike/collide.h"
+#include "ike/offer.h"
+#include "ike/send.h"
+#include "ike/tunnel.h"
+
+/*
+ * Rekey of a Child SA, make before break:
+ *
+ *	initiator                                 responder
+ *	REKEY_SA(old) SA Ni KE TS ----------->    SA_IN(new), then the answer
+ *	SA_IN(new), SA_OUT(new)   <-----------    SA Nr KE TS
+ *	DELETE(old)               ----------->    SA_OUT(new), SA_DROP(old)
+ *	SA_DROP(old)              <-----------    DELETE(old)
+ *
+ * The old one carries traffic until the last line, so whatever is lost on the way costs time
+ * but no packet.  When both ends start at once see collide.c.
+ */
+#define RETRY_SOON	USEC_S(1)	/* after TEMPORARY_FAILURE, plus up to 2 s */
+#define RETRY_LATER	USEC_S(20)	/* after a refusal, plus up to 10 s */
+#define GROUPS_MAX	3		/* times the peer may want another group */
+
+/* ---- initiator ---- */
+
+static void
+send_offer(struct ike_sa *sa)
+{
+	struct nego *n = sa->mine;
+	struct child *c = child_new(sa, true);
+	struct pld_notify rekey = { .proto = PROTO_ESP, .type = N_REKEY_SA };
+	uint8_t spi[4];
+	struct wr w = wr_init(spi, sizeof(spi));
+	struct msg_wr mw;
+
+	if (c == NULL) {
+		childx_failed(sa, "no memory");
+		return;
+	}
+	c->replaces = n->replaces;
+	n->child_spi = c->spi_in;
+	send_start(sa, &mw, X_CREATE_CHILD_SA, false);
+	if (n->replaces != 0) {
+		wr_u32(&w, n->replaces);
+		rekey.spi = (struct slice){ spi, sizeof(spi) };
+		pld_notify_write(msg_add(&mw, PLD_N), &rekey);
+	}
+	childx_write_offer(c, &mw, n);
+	sa->req.wait = WAIT_ANSWER;
+	(void)send_request(sa, &mw, XCHG_UP);
+}
+
+static void
+begin(struct ike_sa *sa, enum ke_group group)
+{
+	if (group == KE_NONE) {
+		send_offer(sa);
+		return;
+	}
+	sa->req.wait = WAIT_KEY;
+	if (job_draw(sa, sa->mine, group))
+		job_submit(sa, sa->mine);
+	else
+		childx_failed(sa, "no memory");
+}
+
+void
+childx_start(struct ike_sa *sa, struct child *old)
+{
+	struct nego *n = nego_new(sa->ike);
+
+	sa->retry_at = usec_add(sa->ike->now, RETRY_LATER);
+	if (n == NULL) {
+		if (old != NULL) {
+			old->want_rekey = false;
+			old->rekey_at = usec_add(sa->ike->now, RETRY_SOON);
+		}
+		return;
+	}
+	n->ni_len = NONCE_LEN;
+	rng_fill(&sa->ike->env.rng, n->ni, n->ni_len);
+	sa->mine = n;
+	sa->req = (struct request){ .kind = REQ_CHILD_NEW, .wait = WAIT_KEY };
+	if (old != NULL) {
+		old->want_rekey = false;
+		child_state(old, CHILD_REKEYING);
+		n->replaces = old->spi_in;
+		sa->req.kind = REQ_CHILD_REKEY;
+		sa->req.target = old->spi_in;
+	}
+	begin(sa, sa->tunnel->conf.esp[0].group);
+}
+
+enum verdict
+childx_on_key(struct ike_sa *sa)
+{
+	struct nego *n = sa->mine;
+
+	if (n->replaces != 0 && child_find(sa->ike, n->replaces) == NULL)
+		ike_sa_drop_mine(sa);		/* deleted meanwhile: nothing to replace */
+	else if (n->job->ke.result != KE_GENERATED)
+		childx_failed(sa, "the key could not be computed");
+	else
+		send_offer(sa);
+	return V_STAY;
+}
+
+/* What was to be replaced stays in charge, unless the peer has replaced it meanwhile. */
+static void
+keep_old(struct ike_sa *sa, usec_t again)
+{
+	struct child *old = child_find(sa->ike, sa->req.target);
+
+	if (old == NULL || old->state != CHILD_REKEYING)
+		return;
+	for (const struct child *c = old->sa->children; c != NULL; c = c->next)
+		if (c->installed && !c->initiator && c->replaces == old->spi_in) {
+			child_state(old, CHILD_REKEYED);
+			return;
+		}
+	child_state(old, CHILD_UP);
+	old->rekey_at = again;
+}
+
+static usec_t
+soon(struct ike *ike)
+{
+	return usec_add(ike->now, RETRY_SOON + rng_below(&ike->env.rng, 2000000));
+}
+
+static usec_t
+later(struct ike *ike)
+{
+	return usec_add(ike->now, RETRY_LATER + rng_below(&ike->env.rng, 10000000));
+}
+
+void
+childx_failed(struct ike_sa *sa, const char *why)
+{
+	bool fresh = sa->req.kind == REQ_CHILD_NEW;
+
+	story(sa, LOG_LEVEL_WARN, "child-failed", "rekey=%s reason=\"%s\"", fresh ? "no" : "yes",
+	    why);
+	keep_old(sa, later(sa->ike));
+	ike_sa_drop_mine(sa);
+	if (!fresh)
+		return;
+	tunnel_reason(sa->tunnel, "%s", why);
+	ike_sa_close(sa, why);		/* an IKE SA without a Child SA is of no use: anew */
+}
+
+/* The peer has made it, but we cannot have it: it is told to delete it. */
+static enum verdict
+spoiled(struct ike_sa *sa, struct child *c, const char *why)
+{
+	child_state(c, CHILD_DELETING);
+	c->lost = true;
+	childx_failed(sa, why);
+	return V_STAY;
+}
+
+static enum verdict
+finish(struct ike_sa *sa)
+{
+	struct nego *n = sa->mine;
+	struct child *c = child_find(sa->ike, n->child_spi);
+	struct child *old = child_find(sa->ike, n->replaces);
+
+	if (!child_install(c, n))
+		return spoiled(sa, c, "its keys could not be made");
+	sa->req.kind = REQ_NONE;
+	sa->tunnel->child_rekeys += old != NULL;
+	childx_story(c, old != NULL ? "child-rekeyed" : "child-up");
+	collide_child_end(c, old);
+	child_pick(sa->tunnel);
+	ike_sa_drop_mine(sa);
+	return V_STAY;
+}
+
+enum verdict
+childx_on_response(struct ike_sa *sa, const struct msg *m)
+{
+	struct nego *n = sa->mine;
+	struct child *c = child_find(sa->ike, n->child_spi);
+
+	if (!offer_take_nonce(m, n->nr, &n->nr_len) || !childx_take_answer(c, m, n))
+		return spoiled(sa, c, "the peer's answer is not what we offered");
+	low_set(&c->low, n);
+	if (n->esp.suite.group == KE_NONE) {
+		job_drop(n->job);		/* offered, not taken */
+		n->job = NULL;
+		return finish(sa);
+	}
+	if (n->esp.suite.group != n->group || !offer_take_ke(m, n))
+		return spoiled(sa, c, "the peer's key exchange is not of the group agreed");
+	sa->req.wait = WAIT_SECRET;
+	job_submit(sa, n);
+	return V_STAY;
+}
+
+enum verdict
+childx_on_secret(struct ike_sa *sa)
+{
+	struct nego *n = sa->mine;
+
+	if (n->job->ke.result != KE_DERIVED)
+		return spoiled(sa, child_find(sa->ike, n->child_spi),
+		    "the peer's public value is not valid");
+	return finish(sa);
+}
+
+static bool
+try_group(struct ike_sa *sa, const struct pld_notify *e)
+{
+	const struct ike_tunnel *conf = &sa->tunnel->conf;
+	struct rd rd = rd_init(e->data.p, e->data.len);
+	enum ke_group group = ke_group_from_wire(rd_u16(&rd));
+	struct nego *n = sa->mine;
+	bool ours = false;
+
+	for (unsigned i = 0; i < conf->esp_n; i++)
+		ours |= conf->esp[i].group == group;
+	if (!rd_done(&rd) || !ours || group == KE_NONE || group == n->group ||
+	    ++n->tries > GROUPS_MAX)
+		return false;
+	child_free(child_find(sa->ike, n->child_spi));
+	n->child_spi = 0;
+	begin(sa, group);
+	return true;
+}
+
+enum verdict
+childx_on_refusal(struct ike_sa *sa, const struct msg *m)
+{
+	const struct pld_notify *e = msg_error(m);
+	struct child *old = child_find(sa->ike, sa->req.target);
+	char why[IKE_REASON_MAX];
+
+	if (e == NULL)
+		return V_SYNTAX;
+	if (e->type == N_INVALID_KE_PAYLOAD && try_group(sa, e))
+		return V_STAY;
+	if (e->type == N_TEMPORARY_FAILURE) {
+		story(sa, LOG_LEVEL_INFO, "child-later", "reason=\"the peer is busy\"");
+		keep_old(sa, soon(sa->ike));
+		sa->retry_at = soon(sa->ike);
+		ike_sa_drop_mine(sa);
+		return V_STAY;
+	}
+	if (e->type == N_CHILD_SA_NOT_FOUND) {
+		ike_sa_drop_mine(sa);
+		if (old != NULL)
+			child_drop(old, "the peer does not have the Child SA any more");
+		return V_STAY;
+	}
+	childx_refusal(sa, e->type, why, sizeof(why));
+	childx_failed(sa, why);
+	return V_STAY;
+}
+
+/* ---- responder ---- */
+
+static void
+refuse(struct ike_sa *sa, uint16_t type)
+{
+	story(sa, LOG_LEVEL_INFO, "child-refused", "notify=%s", notify_name(type));
+	(void)send_reply_notify(sa, X_CREATE_CHILD_SA, type);
+}
+
+static void
+refuse_group(struct ike_sa *sa, enum ke_group group)
+{
+	uint16_t want = ke_group_wire(group);
+	uint8_t data[2] = { (uint8_t)(want >> 8), (uint8_t)want };
+
+	(void)send_reply_data(sa, X_CREATE_CHILD_SA, N_INVALID_KE_PAYLOAD,
+	    (struct slice){ data, sizeof(data) });
+}
+
+static void
+refuse_unknown(struct ike_sa *sa, const struct pld_notify *rekey)
+{
+	struct pld_notify n = *rekey;
+	struct msg_wr mw;
+
+	n.type = N_CHILD_SA_NOT_FOUND;
+	send_start(sa, &mw, X_CREATE_CHILD_SA, true);
+	pld_notify_write(msg_add(&mw, PLD_N), &n);
+	(void)send_reply(sa, &mw);
+}
+
+/* True: go on with it. */
+static bool
+judge(struct ike_sa *sa, const struct pld_notify *rekey, const struct child *old)
+{
+	switch (rekey != NULL ? collide_child_rekey(sa, old) : collide_child_new(sa)) {
+	case COLLIDE_GO:
+		return true;
+	case COLLIDE_TEMPORARY:
+		refuse(sa, N_TEMPORARY_FAILURE);
+		return false;
+	case COLLIDE_NO_MORE:
+		refuse(sa, N_NO_ADDITIONAL_SAS);
+		return false;
+	case COLLIDE_NOT_FOUND:
+		refuse_unknown(sa, rekey);
+		return false;
+	}
+	return false;
+}
+
+/* What we were about to ask for, but have not asked yet, the peer does now. */
+static void
+stand_back(struct ike_sa *sa, struct child *old)
+{
+	bool same = old != NULL ? sa->req.kind == REQ_CHILD_REKEY &&
+	    sa->req.target == old->spi_in : sa->req.kind == REQ_CHILD_NEW;
+
+	if (!same || sa->req.wait != WAIT_KEY)
+		return;
+	ike_sa_drop_mine(sa);
+	if (old != NULL)
+		child_state(old, CHILD_UP);
+}
+
+static void
+grant(struct ike_sa *sa)
+{
+	struct nego *n = sa->theirs;
+	struct child *c = child_find(sa->ike, n->child_spi);
+	struct child *old = child_find(sa->ike, n->replaces);
+	struct msg_wr mw;
+
+	if (!child_install(c, n)) {
+		ike_sa_drop_theirs(sa);
+		refuse(sa, N_TEMPORARY_FAILURE);
+		return;
+	}
+	send_start(sa, &mw, X_CREATE_CHILD_SA, true);
+	childx_write_answer(c, &mw, n);
+	if (!send_reply(sa, &mw))
+		return;
+	if (old != NULL) {
+		old->want_rekey = false;
+		if (old->state == CHILD_UP)
+			child_state(old, CHILD_REKEYED);
+		sa->tunnel->child_rekeys++;
+	}
+	childx_story(c, old != NULL ? "child-rekeyed" : "child-up");
+	child_pick(sa->tunnel);
+	ike_sa_drop_theirs(sa);
+}
+
+/* Everything is said; what remains is to compute.  0, or the notify to refuse with. */
+static uint16_t
+prepare(struct ike_sa *sa, const struct msg *m, struct child *old)
+{
+	struct nego *n = nego_new(sa->ike);
+	struct child *c = NULL;
+	uint16_t error;
+
+	sa->theirs = n;
+	if (n == NULL)
+		return N_TEMPORARY_FAILURE;
+	if (!offer_take_nonce(m, n->ni, &n->ni_len))
+		return N_INVALID_SYNTAX;
+	n->nr_len = NONCE_LEN;
+	rng_fill(&sa->ike->env.rng, n->nr, n->nr_len);
+	error = childx_choose(sa, m, n, &c);
+	if (error != 0)
+		return error;
+	if (old != NULL)
+		c->replaces = n->replaces = old->spi_in;
+	if (n->esp.suite.group == KE_NONE)
+		return 0;
+	if (offer_ke_group(m) != n->esp.suite.group)
+		return N_INVALID_KE_PAYLOAD;
+	if (!job_draw(sa, n, n->esp.suite.group))
+		return N_TEMPORARY_FAILURE;
+	return offer_take_ke(m, n) ? 0 : N_INVALID_SYNTAX;
+}
+
+enum verdict
+childx_on_request(struct ike_sa *sa, const struct msg *m)
+{
+	const struct pld_notify *rekey = msg_notify(m, N_REKEY_SA);
+	struct child *old = NULL;
+	enum ke_group group;
+	uint16_t error;
+
+	if (rekey != NULL)
+		old = child_by_out(sa, pld_notify_esp_spi(rekey));
+	if (!judge(sa, rekey, old))
+		return V_STAY;
+	stand_back(sa, old);
+	error = prepare(sa, m, old);
+	if (error == 0 && sa->theirs->job != NULL) {
+		job_submit(sa, sa->theirs);
+	} else if (error == 0) {
+		grant(sa);
+	} else {
+		group = sa->theirs != NULL ? sa->theirs->esp.suite.group : KE_NONE;
+		ike_sa_drop_theirs(sa);
+		if (error == N_INVALID_KE_PAYLOAD)
+			refuse_group(sa, group);
+		else
+			refuse(sa, error);
+	}
+	return V_STAY;
+}
+
+enum verdict
+childx_on_work(struct ike_sa *sa)
+{
+	if (sa->theirs->job->ke.result == KE_DERIVED) {
+		grant(sa);
+	} else {
+		ike_sa_drop_theirs(sa);
+		refuse(sa, N_INVALID_SYNTAX);
+	}
+	return V_STAY;
+}
+
+/* ---- shared with IKE_AUTH ---- */
+
+void
+childx_write_offer(const struct child *c, struct msg_wr *mw, const struct nego *n)
+{
+	const struct ike_tunnel *conf = &c->sa->tunnel->conf;
+
+	sa_write_esp(msg_add(mw, PLD_SA), conf->esp, conf->esp_n, c->spi_in, n != NULL);
+	if (n != NULL)
+		offer_write_ke(n, mw, (struct slice){ n->ni, n->ni_len });
+	ts_write(msg_add(mw, PLD_TSI), &conf->ts_local);
+	ts_write(msg_add(mw, PLD_TSR), &conf->ts_remote);
+}
+
+bool
+childx_take_answer(struct child *c, const struct msg *m, struct nego *n)
+{
+	const struct ike_sa *sa = c->sa;
+	const struct ike_tunnel *conf = &sa->tunnel->conf;
+	bool groups = sa->opening == NULL;
+	struct ts_list local, remote;
+	struct sa answer;
+	struct rd body;
+
+	msg_find(m, PLD_SA, &body);
+	if (!sa_parse(body, &answer) ||
+	    !sa_check_esp(&answer, conf->esp, conf->esp_n, groups, &n->esp))
+		return false;
+	msg_find(m, PLD_TSI, &body);
+	if (!ts_parse(body, &local) || !ts_within(&local, &conf->ts_local))
+		return false;
+	msg_find(m, PLD_TSR, &body);
+	if (!ts_parse(body, &remote) || !ts_within(&remote, &conf->ts_remote))
+		return false;
+	c->spi_out = n->esp.spi;
+	c->suite = n->esp.suite;
+	return child_ts(c, &local, &remote);
+}
+
+static void
+tell_no_proposal(const struct ike_sa *sa, const struct sa *offer)
+{
+	const struct ike_tunnel *conf = &sa->tunnel->conf;
+	char theirs[512], ours[256];
+
+	story(sa, LOG_LEVEL_WARN, "child-no-proposal", "offered=\"%s\" accepted=\"%s\" option=esp",
+	    sa_str(offer, theirs, sizeof(theirs)),
+	    esp_suites_str(conf->esp, conf->esp_n, ours, sizeof(ours)));
+}
+
+static void
+tell_no_ts(const struct ike_sa *sa, const struct ts_list *tsi, const struct ts_list *tsr)
+{
+	const struct ike_tunnel *conf = &sa->tunnel->conf;
+	char their_i[160], their_r[160], our_i[160], our_r[160];
+
+	story(sa, LOG_LEVEL_WARN, "child-no-selectors",
+	    "offered=\"%s === %s\" accepted=\"%s === %s\" option=networks",
+	    ts_list_str(tsi, their_i, sizeof(their_i)), ts_list_str(tsr, their_r, sizeof(their_r)),
+	    ts_list_str(&conf->ts_remote, our_i, sizeof(our_i)),
+	    ts_list_str(&conf->ts_local, our_r, sizeof(our_r)));
+}
+
+/* The peer's lists and ours in common, seen from our side.  0, or the notify. */
+static uint16_t
+narrow(struct ike_sa *sa, const struct msg *m, struct ts_list *local, struct ts_list *remote)
+{
+	const struct ike_tunnel *conf = &sa->tunnel->conf;
+	struct ts_list tsi, tsr;
+	struct rd i, r;
+
+	msg_find(m, PLD_TSI, &i);
+	msg_find(m, PLD_TSR, &r);
+	if (!ts_parse(i, &tsi) || !ts_parse(r, &tsr))
+		return N_INVALID_SYNTAX;
+	if (ts_narrow(&tsi, &conf->ts_remote, remote) && ts_narrow(&tsr, &conf->ts_local, local))
+		return 0;
+	tell_no_ts(sa, &tsi, &tsr);
+	return N_TS_UNACCEPTABLE;
+}
+
+uint16_t
+childx_choose(struct ike_sa *sa, const struct msg *m, struct nego *n, struct child **made)
+{
+	const struct ike_tunnel *conf = &sa->tunnel->conf;
+	struct ts_list local, remote;
+	struct child *c;
+	struct sa offer;
+	struct rd body;
+	uint16_t error;
+
+	msg_find(m, PLD_SA, &body);
+	if (!sa_parse(body, &offer))
+		return N_INVALID_SYNTAX;
+	if (!sa_choose_esp(&offer, conf->esp, conf->esp_n, sa->opening == NULL, &n->esp)) {
+		tell_no_proposal(sa, &offer);
+		return N_NO_PROPOSAL_CHOSEN;
+	}
+	error = narrow(sa, m, &local, &remote);
+	if (error != 0)
+		return error;
+	c = *made = child_new(sa, false);
+	if (c == NULL)
+		return N_TEMPORARY_FAILURE;
+	n->child_spi = c->spi_in;
+	c->spi_out = n->esp.spi;
+	c->suite = n->esp.suite;
+	low_set(&c->low, n);
+	return child_ts(c, &local, &remote) ? 0 : N_TEMPORARY_FAILURE;
+}
+
+void
+childx_write_answer(const struct child *c, struct msg_wr *mw, const struct nego *n)
+{
+	sa_write_esp_choice(msg_add(mw, PLD_SA), &n->esp, c->spi_in);
+	if (c->sa->opening == NULL)
+		offer_write_ke(n, mw, (struct slice){ n->nr, n->nr_len });
+	ts_write(msg_add(mw, PLD_TSI), c->ts_remote);
+	ts_write(msg_add(mw, PLD_TSR), c->ts_local);
+}
+
+void
+childx_refusal(struct ike_sa *sa, uint16_t type, char *why, size_t cap)
+{
+	const struct ike_tunnel *conf = &sa->tunnel->conf;
+	char esp[256], local[160], remote[160];
+
+	story(sa, LOG_LEVEL_WARN, "child-refused",
+	    "notify=%s offered=\"%s\" selectors=\"%s === %s\" option=%s", notify_name(type),
+	    esp_suites_str(conf->esp, conf->esp_n, esp, sizeof(esp)),
+	    ts_list_str(&conf->ts_local, local, sizeof(local)),
+	    ts_list_str(&conf->ts_remote, remote, sizeof(remote)),
+	    type == N_TS_UNACCEPTABLE ? "networks" : "esp");
+	snprintf(why, cap, "the peer refuses the Child SA (%s; option %s)", notify_name(type),
+	    type == N_TS_UNACCEPTABLE ? "networks" : "esp");
+}
+
+void
+childx_story(const struct child *c, const char *event)
+{
+	char suite[SUITE_STRLEN], local[160], remote[160];
+
+	story(c->sa, LOG_LEVEL_INFO, event, "spi_in=%08x spi_out=%08x esp=%s ts=\"%s === %s\"",
+	    c->spi_in, c->spi_out, esp_suite_str(&c->suite, suite, sizeof(suite)),
+	    ts_list_str(c->ts_local, local, sizeof(local)),
+	    ts_list_str(c->ts_remote, remote, sizeof(remote)));
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "tun/tun.h"
+#include "tests/unit/tun_ns.h"
+
+#define GROUP	77
+
+static struct nl *nl;
+
+/* A device that is up, with an address of each family. */
+static int
+device_up(const char *name)
+{
+	struct prefix v4, v6;
+	int fd = tun_open(name, GROUP);
+
+	ck_assert_msg(fd >= 0, "%s: %s", name, strerror(-fd));
+	ck_assert_ptr_nonnull(nl = nl_open());
+	ck_assert(ip_parse("10.9.0.1", &v4.ip) && ip_parse("fd09::1", &v6.ip));
+	v4.len = 24;
+	v6.len = 64;
+	ck_assert_int_eq(nl_addr(nl, true, name, &v4, NULL), 0);
+	ck_assert_int_eq(nl_addr(nl, true, name, &v6, NULL), 0);
+	ck_assert_int_eq(nl_link_set(nl, name, true, 1438), 0);
+	return fd;
+}
+
+static void
+send_udp(int family, const char *to, size_t len)
+{
+	char data[2000] = "";
+	struct endpoint e = { .port = 4000 };
+	struct sockaddr_storage ss;
+	int fd = socket(family, SOCK_DGRAM, 0);
+	socklen_t n;
+
+	ck_assert(ip_parse(to, &e.ip));
+	n = ip_to_sockaddr(&e, &ss);
+	ck_assert_int_eq(sendto(fd, data, len, 0, (struct sockaddr *)&ss, n), (ssize_t)len);
+	close(fd);
+}
+
+START_TEST(packets_come_out_whole)
+{
+	struct batch b;
+	int fd;
+
+	if (!own_netns())
+		return;
+	fd = device_up("td0");
+	ck_assert(batch_init(&b, 8, 2048));
+	send_udp(AF_INET, "10.9.0.2", 100);
+	send_udp(AF_INET6, "fd09::2", 100);
+	ck_assert_int_eq(tun_read(fd, 5, &b), 2);
+	ck_assert_uint_eq(b.n, 2);
+	ck_assert_uint_eq(b.pkt[0].len, 20 + 8 + 100);
+	ck_assert_uint_eq(pkt_data(&b.pkt[0])[0], 0x45);
+	ck_assert_uint_eq(b.pkt[0].device, 5);
+	ck_assert_uint_eq(b.pkt[0].off, PKT_HEADROOM);
+	ck_assert_uint_eq(b.pkt[1].len, 40 + 8 + 100);
+	ck_assert_uint_eq(pkt_data(&b.pkt[1])[0] >> 4, 6);
+	ck_assert_int_eq(tun_read(fd, 5, &b), 0);
+	batch_fini(&b);
+}
+END_TEST
+
+/* What is read can be turned round and written: the kernel delivers it. */
+static void
+turn_round(int family, const char *self, const char *peer)
+{
+	struct endpoint e = { .port = 4000 };
+	struct sockaddr_storage ss;
+	size_t len = family == AF_INET ? 4 : 16, at = family == AF_INET ? 12 : 8;
+	uint8_t swap[16], *ip;
+	int fd = device_up("td0"), sock = socket(family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	struct batch b;
+	char got[64];
+
+	ck_assert(ip_parse(self, &e.ip));
+	ck_assert_int_eq(bind(sock, (struct sockaddr *)&ss, ip_to_sockaddr(&e, &ss)), 0);
+	send_udp(family, peer, 10);
+	ck_assert(batch_init(&b, 1, 2048));
+	ck_assert_int_eq(tun_read(fd, 0, &b), 1);
+	ip = pkt_data(&b.pkt[0]);
+	memcpy(swap, ip + at, len);		/* swapped addresses leave the checksums valid */
+	memcpy(ip + at, ip + at + len, len);
+	memcpy(ip + at + len, swap, len);
+	/* The kernel puts a new IPv6 address into service by a job of its own, some ms later. */
+	for (unsigned i = 0; i < 100 && poll(&p, 1, 20) == 0; i++)
+		ck_assert_int_eq(tun_write(fd, &b.pkt[0]), 0);
+	ck_assert_int_eq(recv(sock, got, sizeof(got), 0), 10);
+	batch_fini(&b);
+}
+
+START_TEST(a_written_packet_is_delivered_v4)
+{
+	if (own_netns())
+		turn_round(AF_INET, "10.9.0.1", "10.9.0.2");
+}
+END_TEST
+
+START_TEST(a_written_packet_is_delivered_v6)
+{
+	if (own_netns())
+		turn_round(AF_INET6, "fd09::1", "fd09::2");
+}
+END_TEST
+
+/* Nothing but what somebody sent comes out: no router solicitation, no multicast report. */
+START_TEST(a_device_is_silent_by_itself)
+{
+	struct pollfd p;
+	struct nl_link l;
+
+	if (!own_netns())
+		return;
+	p = (struct pollfd){ .fd = device_up("td0"), .events = POLLIN };
+	ck_assert_int_eq(nl_link_get(nl, "td0", &l), 0);
+	ck_assert_uint_eq(l.group, GROUP);
+	ck_assert_uint_eq(l.txqlen, TUN_TXQLEN);
+	ck_assert_uint_eq(l.mtu, 1438);
+	ck_assert(l.up && l.carrier && l.tun);
+	ck_assert_int_eq(poll(&p, 1, 1500), 0);
+}
+END_TEST
+
+START_TEST(carrier_rises_and_falls)
+{
+	struct nl_link l;
+	int fd;
+
+	if (!own_netns())
+		return;
+	fd = device_up("td0");
+	ck_assert_int_eq(tun_carrier(fd, false), 0);
+	ck_assert_int_eq(nl_link_get(nl, "td0", &l), 0);
+	ck_assert(!l.carrier);
+	ck_assert_int_eq(tun_carrier(fd, true), 0);
+	ck_assert_int_eq(nl_link_get(nl, "td0", &l), 0);
+	ck_assert(l.carrier);
+}
+END_TEST
+
+/* A name that is held is refused, also when it is an idle persistent device of somebody's. */
+START_TEST(a_held_name_is_refused)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	int foreign;
+
+	if (!own_netns())
+		return;
+	(void)device_up("td0");
+	ck_assert_int_eq(tun_open("td0", GROUP), -EBUSY);
+	ck_assert_int_eq(tun_open("lo", GROUP), -EBUSY);
+	ck_assert_int_eq(tun_open("", GROUP), -EINVAL);
+	ck_assert_int_eq(tun_open("td%d", GROUP), -EINVAL);
+	ck_assert_int_eq(tun_open("a-name-too-long-", GROUP), -EINVAL);
+	foreign = open("/dev/net/tun", O_RDWR);
+	strcpy(ifr.ifr_name, "theirs");
+	ck_assert_int_eq(ioctl(foreign, TUNSETIFF, &ifr), 0);
+	ck_assert_int_eq(ioctl(foreign, TUNSETPERSIST, 1), 0);
+	close(foreign);
+	ck_assert_int_eq(tun_open("theirs", GROUP), -EBUSY);
+}
+END_TEST
+
+START_TEST(a_device_that_is_down_or_gone_is_told_apart)
+{
+	struct batch b;
+	struct pkt *p;
+	int fd;
+
+	if (!own_netns())
+		return;
+	fd = device_up("td0");
+	ck_assert(batch_init(&b, 2, 2048));
+	p = batch_next(&b);
+	p->len = 28;
+	pkt_data(p)[0] = 0x45;
+	ck_assert_int_eq(tun_alive(fd), 0);
+	ck_assert_int_eq(nl_link_set(nl, "td0", false, 0), 0);
+	ck_assert_int_eq(tun_write(fd, p), -EIO);
+	ck_assert_int_eq(tun_read(fd, 0, &b), 0);
+	ck_assert_int_eq(nl_link_del(nl, if_nametoindex("td0")), 0);
+	ck_assert_int_eq(tun_read(fd, 0, &b), -EBADFD);
+	ck_assert_int_eq(tun_write(fd, p), -EBADFD);
+	ck_assert_int_eq(tun_alive(fd), -EBADFD);
+	batch_fini(&b);
+}
+END_TEST
+
+START_TEST(a_device_goes_with_its_descriptor)
+{
+	int fd;
+
+	if (!own_netns())
+		return;
+	fd = device_up("td0");
+	ck_assert_uint_ne(if_nametoindex("td0"), 0);
+	close(fd);
+	ck_assert_uint_eq(if_nametoindex("td0"), 0);
+}
+END_TEST
+
+static void
+fill(TCase *t)
+{
+	tcase_add_test(t, packets_come_out_whole);
+	tcase_add_test(t, a_written_packet_is_delivered_v4);
+	tcase_add_test(t, a_written_packet_is_delivered_v6);
+	tcase_add_test(t, a_device_is_silent_by_itself);
+	tcase_add_test(t, carrier_rises_and_falls);
+	tcase_add_test(t, a_held_name_is_refused);
+	tcase_add_test(t, a_device_that_is_down_or_gone_is_told_apart);
+	tcase_add_test(t, a_device_goes_with_its_descriptor);
+}
+
+UNIT_MAIN("tun", fill)
