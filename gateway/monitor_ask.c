@@ -257,11 +257,9 @@ static void
 die(struct monitor *m, struct mon_tun *t, usec_t now, const char *why)
 {
 	mon_stop_asking(t);
-	mon_rtt_void(&t->rtt);
 	t->v = MON_V_DEAD;
 	t->hold_until = 0;
-	if (t->told)
-		t->told_until = USEC_NEVER;
+	t->c->told &= ~(UINT32_C(1) << t->index);	/* to be told, also if it was before */
 	t->close_at = now + MON_CLOSE_AFTER;
 	mon_note(m, t, now, why);
 	t->ike_asked_at = 0;
@@ -560,12 +558,8 @@ close_due(struct monitor *m, struct mon_tun *t, usec_t now)
 void
 mon_tun_due(struct monitor *m, struct mon_tun *t, usec_t now)
 {
-	if (t->told && t->told_until <= now) {
-		if (mon_overdue(t, now))
-			t->told_until = USEC_NEVER;	/* the peer may well be right */
-		else
-			mon_tun_told(m, t, now, false);
-	}
+	if (t->told && t->told_until <= now)
+		mon_tun_told(m, t, now, false);
 	if (t->verdict_at <= now)
 		verdict(m, t, now);
 	if (t->ask_at <= now)

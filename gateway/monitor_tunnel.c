@@ -89,7 +89,6 @@ mon_tun_told(struct monitor *m, struct mon_tun *t, usec_t now, bool dead)
 	t->told = dead;
 	/* Without echo nothing but time can speak against the peer. */
 	t->told_until = t->echo ? USEC_NEVER : now + t->c->conf.hold + 2 * t->c->conf.idle;
-	mon_tun_arm(m, t);
 	if (again)
 		return;
 	if (dead && mon_usable(t) && now >= t->asked_at + t->c->conf.spacing)
