@@ -58,6 +58,68 @@ START_TEST(a_silent_cut_is_left_within_600_ms)
 }
 END_TEST
 
+/* Cut after cut of whichever is live: one verdict does not make the next one slower. */
+START_TEST(twenty_cuts_in_a_row)
+{
+	static usec_t verdict[2 * 20 * 5];
+	struct mon_status st;
+	struct world w;
+	unsigned n = 0, live;
+	usec_t cut;
+
+	for (unsigned seed = 0; seed < 5; seed++) {
+		w_init_raw(&w, seed, USEC_MS(10), USEC_S(3), W_TANDEM);
+		W_TUN(t)
+			w_up(&w, t);
+		W_END(e)
+			w_traffic(&w, e, USEC_MS(1));
+		w_run(&w, w.now + USEC_S(5));
+		for (unsigned i = 0; i < 20; i++) {
+			live = w_live(&w, 0);
+			ck_assert_uint_eq(w_live(&w, 1), live);
+			w_run(&w, w.now + rng_below(&w.rng, 1000000));
+			cut = w.now;
+			w_set_cut(&w, live, true);
+			w_run(&w, w.now + USEC_S(2) + rng_below(&w.rng, 1000000));
+			W_END(e) {
+				ck_assert_uint_eq(w_live(&w, e), !live);
+				verdict[n++] = w.end[e].selected_at - cut;
+			}
+			w_set_cut(&w, live, false);
+			w_run(&w, w.now + (i % 2 ? USEC_S(2) : USEC_S(10)));
+		}
+		ck_assert(monitor_status(w.end[0].m, w_id(0), &st));
+		ck_assert_uint_le(st.loss_permille, 20);
+		w_fini(&w);
+	}
+	figures("twenty cuts in a row, verdict", verdict, n);
+	ck_assert_uint_le(verdict[n - 1], USEC_MS(600));
+}
+END_TEST
+
+/* One question is lost on a busy tunnel: lost or late?  The next comes soon, and tells. */
+START_TEST(a_lost_question_is_followed_by_another)
+{
+	struct world w;
+	unsigned n;
+
+	w_init(&w, 1, USEC_MS(20));
+	W_END(e)
+		w_traffic(&w, e, USEC_MS(1));
+	w_run(&w, w.now + USEC_S(3));
+	w.link[0][0].lose_echoes = 1;
+	while (w.link[0][0].lose_echoes > 0)
+		w_run(&w, w.now + USEC_MS(50));
+	n = w.end[0].probes[0];
+	w_run(&w, w.now + USEC_MS(500));
+	ck_assert_uint_eq(w.end[0].probes[0], n + 1);
+	w.link[0][0].lose_echoes = 1000;		/* but not for ever */
+	w_run(&w, w.now + USEC_S(9));
+	ck_assert_uint_le(w.end[0].probes[0], n + 1 + 5 + 2 + 1);
+	w_fini(&w);
+}
+END_TEST
+
 /* Sparse traffic: a line every 50 ms that is answered; and a stream in one direction only. */
 START_TEST(a_silent_cut_is_found_with_little_traffic)
 {
@@ -448,6 +510,89 @@ START_TEST(what_recovers_alone_is_taken_at_once)
 }
 END_TEST
 
+/* Both dead: there is nothing to choose, in whichever place the one with the traffic stands. */
+START_TEST(a_tie_moves_nothing)
+{
+	struct world w;
+
+	w_init(&w, 1, USEC_MS(20));
+	W_END(e) {
+		w_traffic(&w, e, USEC_MS(1));
+		w_fact(&w, e, (struct mon_fact){ .kind = MON_CHOOSE, .connection = 1, .index = 2 });
+	}
+	w_run(&w, w.now + USEC_S(2));
+	W_TUN(t)
+		w_set_cut(&w, t, true);
+	w_run(&w, w.now + USEC_S(4));
+	W_END(e) {
+		ck_assert_uint_eq(w_verdict(&w, e, 1), MON_V_UPLINK);
+		ck_assert_uint_eq(w_live(&w, e), 1);
+		ck_assert_uint_eq(w_moves(&w, e), 1);	/* the one by hand */
+	}
+	w_fini(&w);
+}
+END_TEST
+
+/* Cut and healed: the tunnel is held from `*heard` on. */
+static void
+hold_begins(struct world *w, unsigned seed, usec_t *heard)
+{
+	struct mon_status st;
+
+	w_init(w, seed, USEC_MS(20));
+	W_END(e)
+		w_traffic(w, e, USEC_MS(1));
+	w_run(w, w->now + USEC_S(1));
+	w_set_cut(w, 0, true);
+	w_run(w, w->now + USEC_S(2));
+	w_set_cut(w, 0, false);
+	w_run(w, w->now + USEC_S(3));
+	ck_assert(monitor_status(w->end[0].m, w_id(0), &st));
+	ck_assert_uint_eq(st.verdict, MON_V_HELD);
+	*heard = st.since;
+}
+
+/* It falls silent again shortly before its hold time ends: nobody returns to it. */
+START_TEST(nobody_returns_to_silence)
+{
+	struct world w;
+	usec_t heard;
+
+	for (unsigned seed = 0; seed < 20; seed++) {
+		hold_begins(&w, seed, &heard);
+		w_run(&w, heard + USEC_MS(10000 - 2500));
+		w_set_cut(&w, 0, true);
+		w_run(&w, w.now + USEC_S(15));
+		W_END(e)
+			ck_assert_uint_eq(w_moves(&w, e), 1);
+		w_fini(&w);
+	}
+}
+END_TEST
+
+/* A hold time is a time of being well: five dead seconds within it begin it anew. */
+START_TEST(a_hold_time_begins_anew)
+{
+	struct world w;
+	usec_t heard;
+
+	for (unsigned seed = 0; seed < 20; seed++) {
+		hold_begins(&w, seed, &heard);
+		w_run(&w, heard + USEC_S(4));
+		w_set_cut(&w, 0, true);
+		w_run(&w, w.now + USEC_S(5));
+		w_set_cut(&w, 0, false);
+		w_run(&w, w.now + USEC_S(5));
+		W_END(e)
+			ck_assert_uint_eq(w_moves(&w, e), 1);
+		w_run(&w, w.now + USEC_S(15));
+		W_END(e)
+			ck_assert_uint_eq(w_live(&w, e), 0);
+		w_fini(&w);
+	}
+}
+END_TEST
+
 /* A link that comes and goes for half an hour: traffic leaves it, and returns once a hold time. */
 START_TEST(a_flapping_link_moves_little)
 {
@@ -610,6 +755,12 @@ START_TEST(both_ends_return_together)
 		w_set_cut(&w, 0, true);
 		w_run(&w, w.now + USEC_S(2) + rng_below(&w.rng, 8000000));
 		w_set_cut(&w, 0, false);
+		if (seed % 4 >= 2) {		/* and again before anyone returned */
+			w_run(&w, w.now + USEC_S(3));
+			w_set_cut(&w, 0, true);
+			w_run(&w, w.now + USEC_S(12));
+			w_set_cut(&w, 0, false);
+		}
 		w_run(&w, w.now + USEC_S(25));
 		W_END(e) {
 			ck_assert_uint_eq(w_live(&w, e), 0);
@@ -671,6 +822,8 @@ START_TEST(strangers_do_not_confuse_it)
 		ck_assert(monitor_status(w.end[0].m, w_id(0), &st));
 		ck_assert_msg(st.by_echo == h->by_echo, "%s", h->name);
 		ck_assert_uint_le(w.end[0].asks, 90);
+		if (!h->by_echo)
+			ck_assert_uint_le(w.end[0].probes[0], 300);
 		cut = w.now;
 		w_set_cut(&w, 0, true);
 		w_run(&w, w.now + USEC_S(25));
@@ -679,6 +832,24 @@ START_TEST(strangers_do_not_confuse_it)
 		    MS(w.end[0].selected_at - cut));
 		w_fini(&w);
 	}
+}
+END_TEST
+
+/* A host that looks at its counters for other reasons sees our questions: they are no traffic. */
+START_TEST(our_own_questions_are_no_traffic)
+{
+	struct world w;
+
+	w_init_raw(&w, 1, USEC_MS(30), USEC_S(10), W_MUM);
+	W_TUN(t)
+		w_up(&w, t);
+	for (unsigned i = 0; i < 600; i++) {
+		w_run(&w, w.now + USEC_S(1));
+		w_sample(&w, 0);
+		ck_assert(monitor_sample_at(w.end[0].m, 1) == USEC_NEVER);
+	}
+	ck_assert_uint_eq(w.end[0].asks, 0);
+	w_fini(&w);
 }
 END_TEST
 
@@ -867,6 +1038,13 @@ START_TEST(a_choice_by_hand_lasts_until_its_tunnel_dies)
 	ck_assert_uint_eq(w_live(&w, 0), 0);
 	w_fact(&w, 0, choose);
 	ck_assert_uint_eq(w_live(&w, 0), 1);
+	w_set_cut(&w, 0, true);
+	w_run(&w, w.now + USEC_S(10));
+	choose.index = 1;				/* dead: the former choice stays */
+	w_fact(&w, 0, choose);
+	w_set_cut(&w, 0, false);
+	w_run(&w, w.now + USEC_S(30));
+	ck_assert_uint_eq(w_live(&w, 0), 1);
 	choose.index = 0;
 	w_fact(&w, 0, choose);
 	ck_assert_uint_eq(w_live(&w, 0), 0);
@@ -931,6 +1109,29 @@ START_TEST(a_late_tick_is_no_verdict)
 		ck_assert(a.kind == MON_PROBE);
 	monitor_input(m, w.now + USEC_S(3), &(struct mon_fact){ .kind = MON_SAMPLE,
 	    .tunnel = w_id(0), .last_in = w.now + USEC_MS(20), .last_out = w.now });
+	ck_assert_uint_eq(w_verdict(&w, 0, 0), MON_V_UP);
+	w_fini(&w);
+}
+END_TEST
+
+/* The same, but it looks at its counters first, and the worker is as late as it is. */
+START_TEST(a_late_look_is_no_verdict)
+{
+	struct world w;
+
+	w_init(&w, 1, USEC_MS(20));
+	W_END(e)
+		w_traffic(&w, e, USEC_MS(1));
+	w_run(&w, w.now + USEC_S(1));
+	w_set_cut(&w, 0, true);
+	w_run(&w, w.now + USEC_MS(450));
+	w.now += USEC_S(3);
+	w_sample(&w, 0);
+	monitor_tick(w.end[0].m, w.now);
+	ck_assert_uint_eq(w_verdict(&w, 0, 0), MON_V_ASKING);
+	w.end[0].last_in[0] = w.now;
+	w.now += USEC_MS(10);
+	w_sample(&w, 0);
 	ck_assert_uint_eq(w_verdict(&w, 0, 0), MON_V_UP);
 	w_fini(&w);
 }
@@ -1017,6 +1218,8 @@ static void
 fill(TCase *t)
 {
 	tcase_add_test(t, a_silent_cut_is_left_within_600_ms);
+	tcase_add_test(t, twenty_cuts_in_a_row);
+	tcase_add_test(t, a_lost_question_is_followed_by_another);
 	tcase_add_test(t, a_silent_cut_is_found_with_little_traffic);
 	tcase_add_test(t, a_cut_of_one_direction_moves_both);
 	tcase_add_test(t, a_dead_standby_is_found_while_idle);
@@ -1031,11 +1234,15 @@ fill(TCase *t)
 	tcase_add_test(t, a_tunnel_that_is_down_owns_nothing);
 	tcase_add_test(t, when_both_fail_nothing_flaps);
 	tcase_add_test(t, what_recovers_alone_is_taken_at_once);
+	tcase_add_test(t, a_tie_moves_nothing);
+	tcase_add_test(t, nobody_returns_to_silence);
+	tcase_add_test(t, a_hold_time_begins_anew);
 	tcase_add_test(t, a_flapping_link_moves_little);
 	tcase_add_loop_test(t, both_ends_converge, 0, 4);
 	tcase_add_test(t, contradicting_verdicts_do_not_play_ping_pong);
 	tcase_add_test(t, both_ends_return_together);
 	tcase_add_loop_test(t, strangers_do_not_confuse_it, 0, HABITS);
+	tcase_add_test(t, our_own_questions_are_no_traffic);
 	tcase_add_test(t, a_mute_tunnel_is_found);
 	tcase_add_test(t, half_dead_is_negotiated_anew);
 	tcase_add_test(t, active_active_moves_only_what_was_lost);
@@ -1044,6 +1251,7 @@ fill(TCase *t)
 	tcase_add_test(t, a_choice_by_hand_lasts_until_its_tunnel_dies);
 	tcase_add_test(t, reload_keeps_what_is_known);
 	tcase_add_test(t, a_late_tick_is_no_verdict);
+	tcase_add_test(t, a_late_look_is_no_verdict);
 	tcase_add_test(t, actions_do_not_pile_up);
 	tcase_add_test(t, nonsense_of_the_peer_is_ignored);
 	tcase_add_test(t, many_idle_tunnels_share_slots);

@@ -42,6 +42,7 @@ struct w_link {
 	usec_t delay, jitter, last;
 	unsigned loss;			/* permille */
 	bool cut;
+	unsigned lose_echoes;		/* so many questions to come */
 	struct w_queue own, *queue;
 	usec_t swell_from, swell_for, swell_to;	/* others fill a queue: 0 to `swell_to` in `for` */
 };
@@ -183,6 +184,10 @@ w_send(struct world *w, unsigned e, unsigned tun, struct w_pkt pkt)
 		w->end[e].last_out[tun] = w->now;
 	if (l->cut || (l->loss > 0 && rng_below(&w->rng, 1000) < l->loss))
 		return false;
+	if (pkt.kind == W_ECHO && l->lose_echoes > 0) {
+		l->lose_echoes--;
+		return false;
+	}
 	if (q->rate > 0) {
 		at = q->busy_until > at ? q->busy_until : at;
 		if (at - w->now > q->depth)
