@@ -19,6 +19,9 @@
 #include "gateway/gateway.h"
 #include "gateway/version.h"
 
+#define DYING_MS	2000		/* for an engine whose broker was killed to be gone */
+#define DYING_STEP_MS	20
+
 struct client {
 	struct client *next;
 	struct control *control;
@@ -153,22 +156,39 @@ on_client(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int
 	bufferevent_enable(x->be, EV_READ | EV_WRITE);
 }
 
-/* A socket file may be left by a daemon that was killed: nobody answers there. */
+/* 0: somebody answers there; else -errno. */
+static int
+knock(const struct sockaddr_un *un)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	err = connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0 ? 0 : -errno;
+	close(fd);
+	return err;
+}
+
+/*
+ * A socket file may be left by a daemon that was killed: nobody answers there.  Its engine may
+ * still be on its way out when its broker was killed a moment ago, so who answers is given time.
+ */
 static bool
 take_path(const struct sockaddr_un *un)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+	const struct timespec pause = { .tv_nsec = DYING_STEP_MS * 1000000L };
+	int err = knock(un);
 
-	if (fd < 0)
-		return false;
-	err = connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0 ? 0 : errno;
-	close(fd);
-	if (err == 0) {
-		log_event(LOG_LEVEL_ERROR, "control-failed", "socket=%s what=\"another tandem "
+	for (int ms = 0; (err == 0 || err == -EAGAIN) && ms < DYING_MS; ms += DYING_STEP_MS) {
+		(void)nanosleep(&pause, NULL);
+		err = knock(un);
+	}
+	if (err == 0 || err == -EAGAIN) {
+		log_event(LOG_LEVEL_ERROR, "control-failed", "socket=%s what=\"another process "
 		    "answers there; stop it or give another --socket\"", un->sun_path);
 		return false;
 	}
-	if (err == ECONNREFUSED)
+	if (err == -ECONNREFUSED)
 		unlink(un->sun_path);
 	return true;
 }
@@ -200,8 +220,10 @@ listen_at(const char *path)
 	}
 	memcpy(un.sun_path, path, strlen(path) + 1);
 	make_folder(path);
-	if (!take_path(&un))
+	if (!take_path(&un)) {
+		errno = EADDRINUSE;
 		return -1;
+	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
@@ -209,7 +231,9 @@ listen_at(const char *path)
 	err = bind(fd, (struct sockaddr *)&un, sizeof(un));
 	umask(old);
 	if (err != 0 || listen(fd, 16) != 0) {
+		err = errno;
 		close(fd);
+		errno = err;
 		return -1;
 	}
 	return fd;
