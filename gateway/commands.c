@@ -97,6 +97,24 @@ do_rekey(struct gw *g, const json_t *q)
 	    ike ? "rekeying the IKE SA" : "rekeying the Child SA");
 }
 
+/* Would the monitor follow?  NULL, or the answer that says why not. */
+static json_t *
+may_choose(struct gw *g, const struct gw_connection *c, unsigned index)
+{
+	const struct gw_tunnel *t = &c->t[index - 1];
+	struct mon_status m;
+
+	if (c->conf->policy == MON_PINNED)
+		return control_error("the policy of \"%s\" is pinned: change 'pin' and reload",
+		    c->conf->name);
+	if (!t->up)
+		return control_error("tunnel %u is down: %s", index, t->reason);
+	if (monitor_status(g->monitor, t->id, &m) &&
+	    (m.verdict == MON_V_DEAD || m.verdict == MON_V_UPLINK))
+		return control_error("tunnel %u carries nothing: %s", index, m.reason);
+	return NULL;
+}
+
 /* Without a tunnel: away from the one that carries now. */
 static json_t *
 do_failover(struct gw *g, const json_t *q)
@@ -114,9 +132,8 @@ do_failover(struct gw *g, const json_t *q)
 		f.index = t.first + 1;
 	else
 		f.index = connection_carries(t.c, 0) ? 2 : 1;
-	if (f.index != 0 && !t.c->t[f.index - 1].up)
-		return control_error("tunnel %u is down: %s", f.index,
-		    t.c->t[f.index - 1].reason);
+	if (f.index != 0 && (err = may_choose(g, t.c, f.index)) != NULL)
+		return err;
 	gw_monitor(g, &f);
 	return ok(f.index == 0 ? "the policy decides again" : f.index == 1 ?
 	    "traffic goes by tunnel 1" : "traffic goes by tunnel 2");
