@@ -45,6 +45,14 @@ print_lines(const json_t *list, FILE *to)
 		fprintf(to, "%s\n", json_string_value(v));
 }
 
+/* Programs want an object also where nobody answers. */
+static void
+print_silence(const struct cli *cli, const char *what)
+{
+	if (cli->json)
+		printf("{\"ok\": false, \"error\": \"%s\"}\n", what);
+}
+
 /* Ask the daemon once.  NULL: no answer; the reason was printed. */
 static json_t *
 ask(const struct cli *cli, json_t *request)
@@ -54,14 +62,15 @@ ask(const struct cli *cli, json_t *request)
 
 	if (c == NULL) {
 		json_decref(request);
-		if (cli->json)
-			puts("{\"ok\": false, \"error\": \"no daemon answers\"}");
+		print_silence(cli, "no daemon answers");
 		return NULL;
 	}
 	if (client_send(c, request))
 		a = client_next(c);
-	if (a == NULL)
+	if (a == NULL) {
 		fprintf(stderr, "tandem: the daemon hung up without an answer; see its log\n");
+		print_silence(cli, "the daemon hung up without an answer");
+	}
 	client_close(c);
 	return a;
 }
@@ -174,8 +183,10 @@ do_watch(const struct cli *cli)
 	struct client *c = client_open(cli->socket);
 	json_t *e;
 
-	if (c == NULL)
+	if (c == NULL) {
+		print_silence(cli, "no daemon answers");
 		return CLI_FAILED;
+	}
 	if (!cli->json)
 		(void)do_status(cli);
 	if (!client_send(c, request("watch", cli))) {
@@ -225,7 +236,7 @@ static const struct cli_verb verbs[] = {
 	{ "rekey",    "CONNECTION[/N]",  "new keys now: Child SA, or with --ike IKE SA", "sji", 1, 1, do_rekey },
 	{ "failover", "CONNECTION[/N]",  "move traffic to the other tunnel, or to N; --auto: as configured", "sja", 1, 1, do_failover },
 	{ "reload",   "",                "apply the changed configuration",          "sj",   0, 0, do_reload },
-	{ "version",  "",                "print the version",                        "j",    0, 0, do_version },
+	{ "version",  "",                "print the version",                        "sj",    0, 0, do_version },
 	{ "help",     "",                "this text",                                "",     0, 0, do_help },
 };
 
