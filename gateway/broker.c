@@ -465,14 +465,34 @@ wait_for_devices(struct broker *b)
 		    "by another process; left alone\"", left, one);
 }
 
+/* The directory and those above it that are not there yet. */
+static int
+make_dir(const char *path)
+{
+	char part[1024];
+	size_t len = strlen(path);
+
+	if (len == 0 || len >= sizeof(part))
+		return -ENAMETOOLONG;
+	for (size_t i = 1; i <= len; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		if (mkdir(part, 0755) != 0 && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
 static int
 prepare(struct broker *b)
 {
 	struct rlimit files;
 	int err;
 
-	if (mkdir(b->conf->state_dir, 0755) != 0 && errno != EEXIST)
-		return fail("start-refused", b->conf->state_dir, -errno);
+	if ((err = make_dir(b->conf->state_dir)) != 0)
+		return fail("start-refused", b->conf->state_dir, err);
 	if (snprintf(b->state, sizeof(b->state), "%s/broker.state", b->conf->state_dir) >=
 	    (int)sizeof(b->state))
 		return fail("start-refused", "name of the state directory", -ENAMETOOLONG);

@@ -12,7 +12,7 @@ struct broker_conf {
 	 * more, leaves no core and is killed when the broker dies. */
 	int (*engine)(int sock, void *arg);
 	void *arg;
-	const char *state_dir;		/* made when it is not there; where the old sysctls are kept */
+	const char *state_dir;		/* made, with its parents, when it is not there */
 	const char *lock;		/* lock file of this state_dir, holds our pid; NULL: none */
 };
 
@@ -30,10 +30,12 @@ struct broker_conf {
  */
 int	broker_run(const struct broker_conf *conf);
 
-#define BROKER_BACKOFF_MIN	USEC_MS(100)	/* before a dead engine is started again; doubles */
+/* A dead engine is started again after the min, which doubles up to the max; one that was ready
+ * for so long that it counts as settled starts over at the min. */
+#define BROKER_BACKOFF_MIN	USEC_MS(100)
 #define BROKER_BACKOFF_MAX	USEC_S(5)
-#define BROKER_SETTLED		USEC_S(10)	/* an engine that was ready for so long starts over at the min */
+#define BROKER_SETTLED		USEC_S(10)
 #define BROKER_STOP_PATIENCE	USEC_S(10)
-#define BROKER_DEVICE_PATIENCE	USEC_S(10)	/* at start: for devices of a crashed daemon to vanish */
+#define BROKER_DEVICE_PATIENCE	USEC_S(10)	/* at start: devices of a crash vanish */
 
 #endif

@@ -23,7 +23,8 @@
  * a sentence in `why`, or another -errno.
  */
 int	claim_netns(int *fd, char *why, size_t cap);
-/* Lock the file (made when it is not there, with our pid in it) for the life of *fd.  -EWOULDBLOCK: `why` says who has it. */
+/* Lock the file (made when it is not there, with our pid in it) for the life of *fd.  0 or -errno;
+ * -EWOULDBLOCK: `why` says who has it. */
 int	claim_lock(const char *path, int *fd, char *why, size_t cap);
 
 #define CLAIM_CAP_BIT(cap)	(UINT64_C(1) << (cap))

@@ -39,7 +39,8 @@ void	record_adopt(struct record *r);
 /* Devices of our group that are not in the record: somebody still holds them.  `one` gets a name. */
 unsigned record_leftovers(struct record *r, char one[IFNAMSIZ]);
 
-/* The object that `q` is about, whatever its settings; `op` is the one that makes such objects.  NULL: none. */
+/* The object that `q` is about, whatever its settings; `op` is the one that makes such objects.
+ * NULL: none. */
 struct record_object *record_find(const struct record *r, const struct host_request *q,
 		    enum host_op op);
 struct record_object *record_device(const struct record *r, const char name[IFNAMSIZ]);

@@ -81,8 +81,9 @@ settle_inside(struct load *l, struct config_tunnel *t, const struct seen *s, boo
 			continue;
 		if (!pair && (t->inside_local[i].b[last] & 3) == 0) {
 			if (!aws)
-				mistake(&l->m, seen_at(s, KEY_INSIDE), "'inside' is the network, not an "
-				    "address; expected our address in it (only preset aws knows which)");
+				mistake(&l->m, seen_at(s, KEY_INSIDE), "'inside' is the network, "
+				    "not an address; expected our address in it (only preset aws "
+				    "knows which)");
 			t->inside_local[i].b[last] |= 2;
 		}
 		t->inside_peer[i] = t->inside_local[i];
@@ -229,13 +230,14 @@ read_tunnels(struct load *l, struct load_connection *lc, struct config_connectio
 	if (list == NULL || list->refused)
 		return;
 	if (list->shape != YAML_LIST) {
-		mistake(&l->m, list->at, "'tunnels' is %s; expected %s", yaml_shape_name(list->shape),
+		mistake(&l->m, list->at, "'tunnels' is %s; expected %s",
+		    yaml_shape_name(list->shape),
 		    key_expected(&keys[KEY_TUNNELS], expected));
 		return;
 	}
 	if (list->n < CONFIG_TUNNELS)
-		mistake(&l->m, list->at, "the connection has %s; expected 2, so that one can take over "
-		    "from the other", list->n == 0 ? "no tunnel" : "one tunnel only");
+		mistake(&l->m, list->at, "the connection has %s; expected 2, so that one can take "
+		    "over from the other", list->n == 0 ? "no tunnel" : "one tunnel only");
 	for (item = list->first; item != NULL; item = item->next, n++) {
 		if (n == CONFIG_TUNNELS) {
 			mistake(&l->m, item->at, "a third tunnel; expected 2 in a connection");
@@ -244,7 +246,8 @@ read_tunnels(struct load *l, struct load_connection *lc, struct config_connectio
 		if (item->shape == YAML_MAP)
 			read_tunnel(l, lc, c, item);
 		else if (!item->refused)
-			mistake(&l->m, item->at, "a tunnel is %s; expected a map with 'remote' and others",
+			mistake(&l->m, item->at, "a tunnel is %s; expected a map with 'remote' "
+			    "and others",
 			    yaml_shape_name(item->shape));
 	}
 }
@@ -256,10 +259,11 @@ check_name(struct load *l, const struct yaml_node *key)
 	size_t len = strlen(key->text);
 	char text[SHOWN_LEN];
 
-	if (len == 0 || len >= CONFIG_NAME_MAX || strspn(key->text, "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != len || strchr("-_.", key->text[0]) != NULL)
-		mistake(&l->m, key->at, "'%s' is no name of a connection; expected 1 to %d letters, "
-		    "digits, '-', '_' and dots", shown(key->text, text), CONFIG_NAME_MAX - 1);
+	if (len == 0 || len >= CONFIG_NAME_MAX || !value_is_plain(key->text) ||
+	    strchr("-_.", key->text[0]) != NULL)
+		mistake(&l->m, key->at, "'%s' is no name of a connection; expected 1 to %d "
+		    "letters, digits, '-', '_' and dots", shown(key->text, text),
+		    CONFIG_NAME_MAX - 1);
 }
 
 static enum key_preset
@@ -285,8 +289,9 @@ read_connection(struct load *l, const struct yaml_node *node, size_t i)
 	if (node->refused)
 		return;
 	if (node->shape != YAML_MAP) {
-		mistake(&l->m, node->at, "the connection is %s; expected a map with 'networks', 'tunnels' "
-		    "and others", yaml_is_empty(node) ? "empty" : yaml_shape_name(node->shape));
+		mistake(&l->m, node->at, "the connection is %s; expected a map with 'networks', "
+		    "'tunnels' and others",
+		    yaml_is_empty(node) ? "empty" : yaml_shape_name(node->shape));
 		return;
 	}
 	gather(l, node, HOME_CONNECTION, &lc->seen);

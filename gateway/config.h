@@ -157,7 +157,7 @@ struct config_op {
  * and changes in the order of the new file.  A connection has one operation, of the strongest
  * class of its changed keys (live, rekey, restart).  Secrets are compared by content, and so
  * is everything else: a value moved from a preset to the file is no change.  Returns the
- * number of operations, which may be above `max`: then only the first `max` were written.
+ * number of operations, at most `max`; connections of both, and one more, are always enough.
  */
 size_t		config_diff(const struct config *from, const struct config *to,
 		    struct config_op *ops, size_t max);

@@ -110,7 +110,8 @@ judge_networks(struct mistakes *m, const struct block *out, const struct block *
 		if (equal)
 			mistake(m, second->at, "the network '%s' is given twice", a);
 		else if (out->p.len > 0)
-			mistake_warn(m, in->at, "the network '%s' is within '%s' of the same connection",
+			mistake_warn(m, in->at, "the network '%s' is within '%s' of the same "
+			    "connection",
 			    second == in ? a : b, second == in ? b : a);
 		return equal;
 	}
@@ -119,11 +120,12 @@ judge_networks(struct mistakes *m, const struct block *out, const struct block *
 	if (!equal && out->p.len == 0)
 		return false;		/* what is not elsewhere: no contradiction */
 	if (equal)
-		mistake(m, second->at, "the network '%s' is also that of '%s' (line %u); expected another "
-		    "'metric' where one backs up the other", a, first->c->name, first->at.line);
+		mistake(m, second->at, "the network '%s' is also that of '%s' (line %u); expected "
+		    "another 'metric' where one backs up the other", a, first->c->name,
+		    first->at.line);
 	else
-		mistake(m, second->at, "the network '%s' overlaps '%s' of '%s' (line %u); expected networks "
-		    "apart", a, b, first->c->name, first->at.line);
+		mistake(m, second->at, "the network '%s' overlaps '%s' of '%s' (line %u); "
+		    "expected networks apart", a, b, first->c->name, first->at.line);
 	return true;
 }
 
@@ -137,25 +139,26 @@ judge_within_network(struct mistakes *m, const struct block *out, const struct b
 	prefix_str(&in->p, b);
 	if (in->kind == BLOCK_REMOTE && out->p.len == 0) {
 		if (out->c == in->c)
-			mistake_warn(m, out->at, "a default route leads into the tunnels; the 'remote' "
-			    "addresses need routes of their own");
+			mistake_warn(m, out->at, "a default route leads into the tunnels; the "
+			    "'remote' addresses need routes of their own");
 		return false;
 	}
 	if (in->kind == BLOCK_REMOTE && out->c == in->c)
-		mistake(m, out->at, "the network '%s' contains the 'remote' of its own tunnel (line %u); "
-		    "the tunnel would be routed into itself", a, in->at.line);
+		mistake(m, out->at, "the network '%s' contains the 'remote' of its own tunnel "
+		    "(line %u); the tunnel would be routed into itself", a, in->at.line);
 	else if (in->kind == BLOCK_REMOTE)
-		mistake_warn(m, out->at, "the network '%s' contains a 'remote' of '%s' (line %u), which "
-		    "would be reached through this connection", a, in->c->name, in->at.line);
+		mistake_warn(m, out->at, "the network '%s' contains a 'remote' of '%s' (line %u), "
+		    "which would be reached through this connection", a, in->c->name, in->at.line);
 	else if (in->kind == BLOCK_INSIDE && out->p.len == in->p.len)
-		mistake(m, out->at, "the network '%s' is an inside network (line %u), which has a route "
-		    "already; expected it left out", a, in->at.line);
+		mistake(m, out->at, "the network '%s' is an inside network (line %u), which has a "
+		    "route already; expected it left out", a, in->at.line);
 	else if (in->kind == BLOCK_INSIDE && out->p.len > 0)
-		mistake_warn(m, out->at, "the network '%s' contains the inside network '%s' (line %u)", a,
+		mistake_warn(m, out->at, "the network '%s' contains the inside network '%s' (line "
+		    "%u)", a,
 		    b, in->at.line);
 	else if (in->kind == BLOCK_LOCAL && out->p.len == in->p.len)
-		mistake(m, out->at, "the network '%s' is one of our 'local-networks' (line %u); expected "
-		    "that of the remote site", a, in->at.line);
+		mistake(m, out->at, "the network '%s' is one of our 'local-networks' (line %u); "
+		    "expected that of the remote site", a, in->at.line);
 	else
 		return false;
 	return true;
@@ -175,18 +178,19 @@ judge(struct mistakes *m, const struct block *out, const struct block *in)
 		return judge_within_network(m, in, out);	/* equal: either may come first */
 	prefix_str(&in->p, a);
 	if (out->kind == BLOCK_LOCAL && in->kind == BLOCK_NETWORK && out->p.len > 0)
-		mistake(m, in->at, "the network '%s' is within our 'local-networks' (line %u); expected "
-		    "that of the remote site", a, out->at.line);
+		mistake(m, in->at, "the network '%s' is within our 'local-networks' (line %u); "
+		    "expected that of the remote site", a, out->at.line);
 	else if (out->kind == BLOCK_INSIDE && in->kind == BLOCK_INSIDE)
 		mistake(m, later(in->at, out->at) ? in->at : out->at,
-		    "the inside network is that of another tunnel (line %u); expected one of its own",
+		    "the inside network is that of another tunnel (line %u); expected one of its "
+		    "own",
 		    later(in->at, out->at) ? out->at.line : in->at.line);
 	else if (out->kind == BLOCK_INSIDE && in->kind == BLOCK_NETWORK)
-		mistake(m, in->at, "the network '%s' is within an inside network (line %u); expected it "
-		    "left out", a, out->at.line);
+		mistake(m, in->at, "the network '%s' is within an inside network (line %u); "
+		    "expected it left out", a, out->at.line);
 	else if (out->kind == BLOCK_INSIDE && in->kind == BLOCK_REMOTE)
-		mistake(m, out->at, "the inside network contains a 'remote' (line %u); expected addresses "
-		    "that are used nowhere else", in->at.line);
+		mistake(m, out->at, "the inside network contains a 'remote' (line %u); expected "
+		    "addresses that are used nowhere else", in->at.line);
 	else
 		return false;
 	return true;

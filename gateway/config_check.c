@@ -15,15 +15,16 @@ check_addresses(struct load *l, const struct config_tunnel *t, const struct seen
 	if (t->local.family == AF_UNSPEC) {
 		if (s->value[KEY_LOCAL] == NULL && s->value[KEY_LOCAL_ID] == NULL &&
 		    !s->meant[KEY_LOCAL] && !s->meant[KEY_LOCAL_ID])
-			mistake(&l->m, s->at, "the tunnel has neither 'local' nor 'local-id'; expected "
-			    "one of them, for our identity is our outside address unless it is named");
+			mistake(&l->m, s->at, "the tunnel has neither 'local' nor 'local-id'; "
+			    "expected one of them, for our identity is our outside address unless "
+			    "it is named");
 	} else if (t->remote.family != AF_UNSPEC) {
 		if (t->local.family != t->remote.family)
-			mistake(&l->m, seen_at(s, KEY_LOCAL), "'local' and 'remote' are of different "
-			    "families; expected two IPv4 or two IPv6 addresses");
+			mistake(&l->m, seen_at(s, KEY_LOCAL), "'local' and 'remote' are of "
+			    "different families; expected two IPv4 or two IPv6 addresses");
 		else if (ip_equal(&t->local, &t->remote))
-			mistake(&l->m, seen_at(s, KEY_REMOTE), "'remote' is our own 'local' address; "
-			    "expected that of the peer");
+			mistake(&l->m, seen_at(s, KEY_REMOTE), "'remote' is our own 'local' "
+			    "address; expected that of the peer");
 	}
 }
 
@@ -33,15 +34,16 @@ check_probe(struct load *l, const struct config_tunnel *t, const struct seen *s)
 	unsigned i = t->probe.family == AF_INET6;
 
 	if (t->probe.family == AF_UNSPEC) {
-		if (s->value[KEY_INSIDE] == NULL && !s->meant[KEY_INSIDE] && s->value[KEY_PROBE] == NULL)
-			mistake_warn(&l->m, s->at, "the tunnel has no 'inside' address to ask from; a "
-			    "silent loss is noticed by IKE liveness only");
+		if (s->value[KEY_INSIDE] == NULL && !s->meant[KEY_INSIDE] &&
+		    s->value[KEY_PROBE] == NULL)
+			mistake_warn(&l->m, s->at, "the tunnel has no 'inside' address to ask "
+			    "from; a silent loss is noticed by IKE liveness only");
 	} else if (t->inside_len[i] == 0)
-		mistake(&l->m, seen_at(s, KEY_PROBE), "'probe' is asked from an inside address of its "
-		    "family; expected %s 'inside'", i ? "an IPv6" : "an IPv4");
+		mistake(&l->m, seen_at(s, KEY_PROBE), "'probe' is asked from an inside address of "
+		    "its family; expected %s 'inside'", i ? "an IPv6" : "an IPv4");
 	else if (ip_equal(&t->probe, &t->inside_local[i]))
-		mistake(&l->m, seen_at(s, KEY_PROBE), "'probe' is our own inside address; expected one "
-		    "that the peer has or reaches");
+		mistake(&l->m, seen_at(s, KEY_PROBE), "'probe' is our own inside address; "
+		    "expected one that the peer has or reaches");
 }
 
 /* AWS: /30 of 169.254.0.0/16 less what it keeps for itself, /126 of fd00::/8. */
@@ -53,28 +55,29 @@ check_inside_aws(struct load *l, const struct config_tunnel *t, const struct see
 
 	if (t->inside_len[0] == 0 && t->inside_len[1] == 0) {
 		if (s->value[KEY_INSIDE] == NULL && !s->meant[KEY_INSIDE])
-			mistake(&l->m, s->at, "the tunnel has no 'inside'; expected the inside network that "
-			    "AWS shows for it, such as 169.254.80.144/30");
+			mistake(&l->m, s->at, "the tunnel has no 'inside'; expected the inside "
+			    "network that AWS shows for it, such as 169.254.80.144/30");
 		return;
 	}
 	if (t->inside_len[0] != 0 && (v4[0] != 169 || v4[1] != 254 || t->inside_len[0] != 30))
 		mistake_warn(&l->m, seen_at(s, KEY_INSIDE), "AWS has inside networks /30 of "
 		    "169.254.0.0/16; this is another");
 	else if (t->inside_len[0] != 0 && own)
-		mistake_warn(&l->m, seen_at(s, KEY_INSIDE), "AWS keeps this inside network for itself; "
-		    "expected another /30 of 169.254.0.0/16");
+		mistake_warn(&l->m, seen_at(s, KEY_INSIDE), "AWS keeps this inside network for "
+		    "itself; expected another /30 of 169.254.0.0/16");
 	if (t->inside_len[1] != 0 && (t->inside_local[1].b[0] != 0xfd || t->inside_len[1] != 126))
-		mistake_warn(&l->m, seen_at(s, KEY_INSIDE), "AWS has inside networks /126 of fd00::/8; "
-		    "this is another");
+		mistake_warn(&l->m, seen_at(s, KEY_INSIDE), "AWS has inside networks /126 of "
+		    "fd00::/8; this is another");
 }
 
 static void
 check_mtu(struct load *l, const struct config_connection *c, const struct load_connection *lc)
 {
 	for (unsigned i = 0; i < c->tunnels_n; i++) {
-		if (c->tunnel[i].remote.family == AF_INET6 && c->outer_mtu != 0 && c->outer_mtu < 1280) {
-			mistake(&l->m, seen_at(&lc->seen, KEY_MTU), "an IPv6 path has an MTU of 1280 at "
-			    "least; this one is %u", c->outer_mtu);
+		if (c->tunnel[i].remote.family == AF_INET6 && c->outer_mtu != 0 &&
+		    c->outer_mtu < 1280) {
+			mistake(&l->m, seen_at(&lc->seen, KEY_MTU), "an IPv6 path has an MTU of "
+			    "1280 at least; this one is %u", c->outer_mtu);
 			return;
 		}
 	}
@@ -91,11 +94,11 @@ check_lifetimes(struct load *l, const struct config_connection *c, const struct 
 	if (lc->preset != PRESET_AWS)
 		return;
 	if (c->ike_life > USEC_S(28800))
-		mistake_warn(&l->m, seen_at(&lc->seen, KEY_IKE_LIFETIME), "AWS ends an IKE SA after 8h at "
-		    "most; expected that or less");
+		mistake_warn(&l->m, seen_at(&lc->seen, KEY_IKE_LIFETIME), "AWS ends an IKE SA "
+		    "after 8h at most; expected that or less");
 	if (c->child_life > USEC_S(3600))
-		mistake_warn(&l->m, seen_at(&lc->seen, KEY_LIFETIME), "AWS ends a Child SA after 1h at "
-		    "most; expected that or less");
+		mistake_warn(&l->m, seen_at(&lc->seen, KEY_LIFETIME), "AWS ends a Child SA after "
+		    "1h at most; expected that or less");
 }
 
 static bool
@@ -119,11 +122,11 @@ check_selectors(struct load *l, const struct config_connection *c, const struct 
 			mistake(&l->m, seen_at(s, KEY_SELECTORS), "'selectors: networks' needs "
 			    "'local-networks'; expected a list of them");
 		if (c->networks_n > TS_MAX)
-			mistake(&l->m, seen_at(s, KEY_NETWORKS), "%zu networks do not fit the selectors; "
-			    "expected at most %d", c->networks_n, TS_MAX);
+			mistake(&l->m, seen_at(s, KEY_NETWORKS), "%zu networks do not fit the "
+			    "selectors; expected at most %d", c->networks_n, TS_MAX);
 		if (c->local_networks_n > TS_MAX)
-			mistake(&l->m, seen_at(s, KEY_LOCAL_NETWORKS), "%zu networks do not fit the "
-			    "selectors; expected at most %d", c->local_networks_n, TS_MAX);
+			mistake(&l->m, seen_at(s, KEY_LOCAL_NETWORKS), "%zu networks do not fit "
+			    "the selectors; expected at most %d", c->local_networks_n, TS_MAX);
 		for (unsigned i = 0; i < c->tunnels_n; i++) {
 			const struct config_tunnel *t = &c->tunnel[i];
 
@@ -132,15 +135,16 @@ check_selectors(struct load *l, const struct config_connection *c, const struct 
 				    &t->inside_local[f], 0, 0);
 		}
 		if (inside)
-			mistake_warn(&l->m, seen_at(s, KEY_SELECTORS), "the inside addresses are not in "
-			    "the selectors; a silent loss is noticed by IKE liveness only");
+			mistake_warn(&l->m, seen_at(s, KEY_SELECTORS), "the inside addresses are "
+			    "not in the selectors; a silent loss is noticed by IKE liveness only");
 		return;
 	}
 	for (size_t i = 0; c->ts_remote.n > 0 && i < c->networks_n; i++) {
 		if (covered(&c->ts_remote, c->networks[i].ip.family))
 			continue;
-		mistake(&l->m, seen_at(s, KEY_NETWORKS), "'networks' has %s networks, but no tunnel has an "
-		    "inside address of that family", c->networks[i].ip.family == AF_INET ? "IPv4" : "IPv6");
+		mistake(&l->m, seen_at(s, KEY_NETWORKS), "'networks' has %s networks, but no "
+		    "tunnel has an inside address of that family",
+		    c->networks[i].ip.family == AF_INET ? "IPv4" : "IPv6");
 		return;
 	}
 }
@@ -151,10 +155,10 @@ check_paths(struct load *l, const struct config_connection *c, const struct load
 {
 	const struct config_tunnel *a = &c->tunnel[0], *b = &c->tunnel[1];
 
-	if (c->tunnels_n == 2 && a->remote.family != AF_UNSPEC && ip_equal(&a->remote, &b->remote) &&
-	    ip_equal(&a->local, &b->local))
-		mistake(&l->m, lc->tunnel[1].at, "both tunnels have the same 'local' and 'remote'; expected "
-		    "two paths, or both are lost at once");
+	if (c->tunnels_n == 2 && a->remote.family != AF_UNSPEC &&
+	    ip_equal(&a->remote, &b->remote) && ip_equal(&a->local, &b->local))
+		mistake(&l->m, lc->tunnel[1].at, "both tunnels have the same 'local' and "
+		    "'remote'; expected two paths, or both are lost at once");
 }
 
 static void
@@ -227,8 +231,9 @@ check_devices(struct load *l)
 	qsort(e, n, sizeof(*e), by_device);
 	for (size_t i = 1; i < n; i++) {
 		if (e[i].c->device[0] != '\0' && strcmp(e[i].c->device, e[i - 1].c->device) == 0)
-			mistake(&l->m, seen_at(e[i].s, KEY_DEVICE), "the device '%s' is also that of "
-			    "connection '%s' (line %u); expected another 'device'", e[i].c->device,
+			mistake(&l->m, seen_at(e[i].s, KEY_DEVICE), "the device '%s' is also that "
+			    "of connection '%s' (line %u); expected another 'device'",
+			    e[i].c->device,
 			    e[i - 1].c->name, e[i - 1].c->line);
 	}
 	free(e);
@@ -260,7 +265,8 @@ check_identities(struct load *l)
 
 		for (unsigned t = 0; t < c->tunnels_n; t++) {
 			if (c->tunnel[t].remote.family != AF_UNSPEC)
-				e[n++] = (struct entry){ c, &c->tunnel[t], &l->connection[i].tunnel[t] };
+				e[n++] = (struct entry){ c, &c->tunnel[t],
+				    &l->connection[i].tunnel[t] };
 		}
 	}
 	qsort(e, n, sizeof(*e), by_remote);
@@ -270,8 +276,9 @@ check_identities(struct load *l)
 			if (!ambiguous(&e[i], &e[j]) || (e[i].c == e[j].c &&
 			    ip_equal(&e[i].t->local, &e[j].t->local)))
 				continue;
-			mistake(&l->m, e[i].s->at, "the tunnel has the addresses and identities of one of "
-			    "'%s' (line %u); expected another 'local', 'remote', 'local-id' or 'remote-id'",
+			mistake(&l->m, e[i].s->at, "the tunnel has the addresses and identities "
+			    "of one of '%s' (line %u); expected another 'local', 'remote', "
+			    "'local-id' or 'remote-id'",
 			    e[j].c->name, e[j].s->at.line);
 			break;
 		}
@@ -284,7 +291,8 @@ config_check(struct load *l)
 {
 	if (l->c->port != 0 && l->c->port == l->c->natt_port)
 		mistake(&l->m, seen_at(&l->gateway, l->gateway.value[KEY_NATT_PORT] != NULL ?
-		    KEY_NATT_PORT : KEY_PORT), "'port' and 'natt-port' are both %u; expected two ports",
+		    KEY_NATT_PORT : KEY_PORT), "'port' and 'natt-port' are both %u; expected two "
+		    "ports",
 		    l->c->port);
 	for (size_t i = 0; i < l->c->connection_n; i++)
 		check_connection(l, &l->c->connection[i], &l->connection[i]);

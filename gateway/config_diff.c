@@ -16,8 +16,7 @@ static void
 op_add(struct diff *d, const struct config_op *op)
 {
 	if (d->n < d->max)
-		d->ops[d->n] = *op;
-	d->n++;
+		d->ops[d->n++] = *op;
 }
 
 static void

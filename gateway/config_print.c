@@ -43,7 +43,8 @@ keys_json(const struct config *c, enum key_home home, const void *base,
 		if (json_is_array(value) && json_array_size(value) == 0 && o->line[i] == 0)
 			json_decref(value);
 		else
-			json_object_set_new(all, keys[i].name, json_pack("{s:o, s:o}", "value", value,
+			json_object_set_new(all, keys[i].name, json_pack("{s:o, s:o}", "value",
+			    value,
 			    "from", from_json(c, &keys[i], o->line[i], preset)));
 	}
 	return all;
@@ -82,10 +83,7 @@ word_print(const json_t *v, char *buf, size_t cap)
 		snprintf(buf, cap, "%lld", (long long)json_integer_value(v));
 	else
 		snprintf(buf, cap, "%s", json_is_true(v) ? "true" : "false");
-	for (; *buf != '\0'; buf++) {	/* nothing that a terminal obeys */
-		if ((unsigned char)*buf < ' ' || *buf == 0x7f)
-			*buf = '?';
-	}
+	printable(buf);
 }
 
 static void
@@ -130,7 +128,8 @@ table_print(FILE *to, const json_t *all)
 	fprintf(to, "gateway\n");
 	keys_out(to, json_object_get(all, "gateway"), 2);
 	json_array_foreach(json_object_get(all, "connections"), i, connection) {
-		fprintf(to, "\nconnection %s\n", json_string_value(json_object_get(connection, "name")));
+		fprintf(to, "\nconnection %s\n", json_string_value(json_object_get(connection,
+		    "name")));
 		keys_out(to, json_object_get(connection, "keys"), 2);
 		json_array_foreach(json_object_get(connection, "tunnels"), n, tunnel) {
 			fprintf(to, "  tunnel %zu\n", n + 1);

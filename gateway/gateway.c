@@ -22,12 +22,14 @@
 
 #include "base/log.h"
 #include "gateway/control.h"
-#include "gateway/findings.h"
 #include "gateway/version.h"
 #include "tun/udp.h"
 
 #define STOP_PATIENCE	USEC_S(1)	/* for peers to answer our deletes */
 #define STRAYS_A_ROUND	32
+#define SAMPLE_SOON	USEC_MS(1)	/* a sample that is due already and did not come */
+#define SAMPLE_DULL	USEC_MS(100)	/* between looks at traffic of a connection that is down */
+#define FLUSH_SOON	USEC_MS(1)	/* commands found the worker's ring full */
 #define COOKIE_HOST	0		/* answers that belong to no connection */
 
 struct gw_tunnel *
@@ -161,36 +163,55 @@ sample(struct gw *g, struct gw_connection *c)
 	}
 }
 
-/* Traffic has started somewhere.  The next start is asked for first, so that none is missed. */
+/* Traffic has started where nothing flowed.  The next start is asked for by sample_when(). */
 static void
 sample_sleepers(struct gw *g)
 {
-	worker_wake_on_traffic(g->worker);
-	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
-		if (c->asleep)
-			sample(g, c);
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
+		if (!c->asleep || !worker_has_woken(g->worker, c->device))
+			continue;
+		c->asleep = false;
+		c->woken = true;
+		sample(g, c);
+		gw_touch(g, c->id, 0);
+	}
 }
 
-/* When the counters are to be looked at next.  Where nothing flows the worker is asked to say
- * when it does, and what flowed before it was asked is seen by one more look. */
+/*
+ * When the counters of one connection are to be looked at next.  Where nothing flows the
+ * worker is asked to say when it does, and what flowed before it was asked is seen by one more
+ * look.  Where the monitor is not interested in what flows (the tunnels are down), it is asked
+ * again only after a while: otherwise each packet would wake us.
+ */
 static void
-sample_when(struct gw *g)
+sample_at(struct gw *g, struct gw_connection *c, usec_t now)
+{
+	usec_t at = monitor_sample_at(g->monitor, c->id);
+
+	if (at != USEC_NEVER)
+		at = at > now ? at : usec_add(now, SAMPLE_SOON);
+	else if (c->woken)
+		at = usec_add(now, SAMPLE_DULL);
+	(void)heap_set(&g->samples, &c->sample, at);
+	c->woken = false;
+	if (at != USEC_NEVER) {
+		c->asleep = false;
+	} else if (!c->asleep) {
+		c->asleep = true;
+		worker_wake_on_traffic(g->worker, c->device);
+		sample(g, c);
+	}
+}
+
+static void
+sample_when(struct gw *g, usec_t now)
 {
 	struct gw_connection *c;
-	usec_t at;
 
 	while ((c = g->touched) != NULL) {
 		g->touched = c->next_touched;
 		c->touched = false;
-		at = monitor_sample_at(g->monitor, c->id);
-		(void)heap_set(&g->samples, &c->sample, at);
-		if (at == USEC_NEVER && !c->asleep) {
-			c->asleep = true;
-			worker_wake_on_traffic(g->worker);
-			sample(g, c);
-		} else if (at != USEC_NEVER) {
-			c->asleep = false;
-		}
+		sample_at(g, c, now);
 	}
 }
 
@@ -205,8 +226,7 @@ on_worker(void *arg)
 	worker_fd_clear(g->worker);
 	while (worker_event(g->worker, &ev))
 		esp_fact(g, &ev);
-	if (worker_traffic(g->worker))
-		sample_sleepers(g);
+	sample_sleepers(g);
 	while (n++ < STRAYS_A_ROUND && worker_stray(g->worker, &s))
 		gw_ike(g, &(struct ike_fact){ .kind = IKE_DATAGRAM, .local = s.local,
 		    .remote = s.remote, .data = s.data, .len = s.len });
@@ -387,18 +407,23 @@ turn(void *arg, usec_t now)
 	struct heap_node *n;
 	usec_t at;
 
+	while ((n = heap_pop_due(&g->samples, now)) != NULL) {
+		struct gw_connection *c = heap_entry(n, struct gw_connection, sample);
+
+		sample(g, c);
+		gw_touch(g, c->id, 0);
+	}
 	monitor_tick(g->monitor, now);
-	while ((n = heap_pop_due(&g->samples, now)) != NULL)
-		sample(g, heap_entry(n, struct gw_connection, sample));
 	ike_tick(g->ike, now);
 	gw_drain(g, now);
-	sample_when(g);
+	sample_when(g, now);
 	gw_drain(g, now);
-	worker_flush(g->worker);
 	if (g->stopping)
 		stop_more(g, now);
 	at = usec_min(ike_deadline(g->ike), monitor_deadline(g->monitor));
 	at = usec_min(at, heap_deadline(&g->samples));
+	if (!worker_flush(g->worker))
+		at = usec_min(at, usec_add(now, FLUSH_SOON));
 	return g->stopping ? usec_min(at, g->stop_at) : at;
 }
 
@@ -454,25 +479,13 @@ load(struct gw *g)
 	struct config_errors errors = { 0 }, warnings = { 0 };
 
 	g->config = config_load(g->conf->config_path, g->secrets, &errors, &warnings);
-	for (size_t i = 0; i < errors.n; i++)
+	for (size_t i = 0; i < errors.n; i++)	/* a new engine may find another file than the first */
 		fprintf(stderr, "%s\n", errors.line[i]);
-	for (size_t i = 0; i < warnings.n; i++)
-		fprintf(stderr, "warning: %s\n", warnings.line[i]);
 	config_errors_free(&errors);
 	config_errors_free(&warnings);
 	if (g->config != NULL)
 		log_level_set(g->config->log);
 	return g->config != NULL;
-}
-
-/* Before anything is changed on the host, so that what is named is not of our making. */
-static void
-look_at_host(const struct gw *g)
-{
-	json_t *findings = findings_of_config(g->config, false);
-
-	findings_log(findings);
-	json_decref(findings);
 }
 
 static const char *
@@ -494,7 +507,6 @@ start(struct gw *g)
 	}
 	if (!load(g) || (g->loop = loop_new()) == NULL || !watch_all(g))
 		return false;
-	look_at_host(g);
 	g->control = control_new(g, socket_path(g));
 	if (g->control == NULL)
 		return false;

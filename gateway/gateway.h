@@ -56,6 +56,7 @@ struct gw_connection {
 	char why[128];			/* its reason */
 	struct heap_node sample;	/* when to look at the counters */
 	bool asleep;			/* nothing flows: the worker says when something does */
+	bool woken;			/* it did, and the monitor has not been asked since */
 	bool touched;			/* the monitor was told or did something: ask it again when */
 	struct gw_connection *next_touched;
 	struct gw_tunnel t[CONFIG_TUNNELS];

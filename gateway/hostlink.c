@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
-#include <stdlib.h>
-
-#include "base/log.h"
 #include "gateway/hostlink.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+/*
+ * The broker may die at any moment, so also inside hostlink_ask(), and handlers may ask again
+ * from inside an answer.  After gone() nothing is watched any more: `on_read` NULL says so.
+ */
 struct ask {
 	struct ask *next;
 	uint32_t cookie;
@@ -38,8 +45,12 @@ gone(struct hostlink *k)
 static void
 watch_write(struct hostlink *k)
 {
-	if (k->unsent != NULL && k->on_write == NULL)
-		k->on_write = loop_on_write(k->loop, k->sock, flush, k);
+	if (k->unsent != NULL && k->on_write == NULL &&
+	    (k->on_write = loop_on_write(k->loop, k->sock, flush, k)) == NULL) {
+		log_event(LOG_LEVEL_ERROR, "broker-lost", "error=\"no memory\"");
+		gone(k);
+		return;
+	}
 	if (k->unsent == NULL) {
 		loop_forget(k->on_write);
 		k->on_write = NULL;
@@ -57,14 +68,14 @@ flush(void *arg)
 		k->unsent = k->unsent->next;
 	}
 	if (err != 0 && err != -EAGAIN) {
-		log_event(LOG_LEVEL_ERROR, "broker-lost", "error=%d", -err);
+		log_event(LOG_LEVEL_ERROR, "broker-lost", "error=\"%s\"", strerror(-err));
 		gone(k);
 		return;
 	}
 	watch_write(k);
 }
 
-/* The oldest request that was sent and matches; its answers may be several (HOST_LIST). */
+/* The oldest request is answered first; its answers may be several (HOST_LIST). */
 static void
 answered(struct hostlink *k, const struct host_answer *a)
 {
@@ -73,6 +84,8 @@ answered(struct hostlink *k, const struct host_answer *a)
 
 	if (x == NULL || !x->sent || x->q.id != a->id) {
 		log_event(LOG_LEVEL_ERROR, "broker-answer", "id=%u what=\"not asked\"", a->id);
+		if (a->fd >= 0)
+			close(a->fd);
 		return;
 	}
 	cookie = x->cookie;

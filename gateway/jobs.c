@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "gateway/jobs.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -7,8 +9,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "gateway/jobs.h"
-
+/*
+ * Two queues under one lock.  The eventfd is raised for each job that is done and lowered
+ * only by the look that finds none left, both under the lock: while one is ready it is readable.
+ */
 #define JOBS_THREADS_MAX	16
 #define JOBS_NICE		5
 

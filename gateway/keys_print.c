@@ -12,8 +12,8 @@ static const struct {
 } level[] = {
 	[HOME_GATEWAY] = { "Gateway", "at the top of the file" },
 	[HOME_CONNECTION] = { "Connection", "under its name in 'connections'" },
-	[HOME_TUNNEL] = { "Tunnel", "in an item of 'tunnels'; those marked * also in the connection, "
-	    "for both tunnels" },
+	[HOME_TUNNEL] = { "Tunnel", "in an item of 'tunnels'; those marked * also in the "
+	    "connection, for both tunnels" },
 };
 
 static bool

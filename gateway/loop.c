@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+#include "gateway/loop.h"
+
 #include <event2/event.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "gateway/loop.h"
+/*
+ * A round is one callback: libevent's own loop goes on until nothing is ready any more, which
+ * with many busy clients may be long after a machine wanted its tick.  So each callback breaks
+ * it; what else was ready stays queued by priority, and whatever of LOOP_FIRST has become
+ * ready meanwhile is served before it.
+ */
 
 struct loop {
 	struct event_base *base;
@@ -12,14 +20,11 @@ struct loop {
 };
 
 struct loop_fd {
+	struct loop *l;
 	struct event *ev;
 	loop_fn *fn;
 	void *arg;
 };
-
-/* A round ends early after so much time or so many callbacks, so that LOOP_FIRST is served again. */
-#define ROUND_USEC	1000
-#define ROUND_CALLBACKS	16
 
 usec_t
 loop_now(void)
@@ -33,28 +38,29 @@ loop_now(void)
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd, (void)what, (void)arg;	/* waking up is all: the turn looks at the time */
+	(void)fd, (void)what;
+	loop_round(arg);		/* waking up is all: the turn looks at the time */
 }
 
 static void
 on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop_fd *h = arg;
+	struct loop *l = h->l;		/* fn may forget h */
 
 	(void)fd, (void)what;
 	h->fn(h->arg);
+	loop_round(l);
 }
 
 struct loop *
 loop_new(void)
 {
 	struct event_config *cfg = event_config_new();
-	struct timeval round = { 0, ROUND_USEC };
 	struct loop *l = calloc(1, sizeof(*l));
 
 	if (l == NULL || cfg == NULL)
 		goto fail;
-	event_config_set_max_dispatch_interval(cfg, &round, ROUND_CALLBACKS, LOOP_LATER);
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_PRECISE_TIMER);
 	l->base = event_base_new_with_config(cfg);
 	if (l->base == NULL || event_base_priority_init(l->base, 2) != 0)
@@ -63,6 +69,8 @@ loop_new(void)
 	if (l->timer == NULL)
 		goto fail;
 	event_priority_set(l->timer, LOOP_FIRST);
+	/* Clients hang up when they like: a write to them fails, which is no reason to die. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	event_config_free(cfg);
 	return l;
 fail:
@@ -84,6 +92,7 @@ loop_free(struct loop *l)
 	free(l);
 }
 
+/* A deadline that has passed is served after one look at what is ready. */
 static void
 arm(struct loop *l, usec_t deadline, usec_t now)
 {
@@ -111,6 +120,12 @@ loop_run(struct loop *l, loop_turn_fn *turn, void *arg)
 }
 
 void
+loop_round(struct loop *l)
+{
+	event_base_loopbreak(l->base);
+}
+
+void
 loop_stop(struct loop *l)
 {
 	l->stop = true;
@@ -124,9 +139,10 @@ watch(struct loop *l, int fd, short what, loop_fn *fn, void *arg)
 
 	if (h == NULL)
 		return NULL;
+	h->l = l;
 	h->fn = fn;
 	h->arg = arg;
-	h->ev = event_new(l->base, fd, what | EV_PERSIST, on_event, h);
+	h->ev = event_new(l->base, fd, (short)(what | EV_PERSIST), on_event, h);
 	if (h->ev == NULL) {
 		free(h);
 		return NULL;
@@ -163,6 +179,16 @@ struct loop_fd *
 loop_on_signal(struct loop *l, int signo, loop_fn *fn, void *arg)
 {
 	return start(watch(l, signo, EV_SIGNAL, fn, arg), LOOP_FIRST);
+}
+
+struct loop_fd *
+loop_on_call(struct loop *l, enum loop_prio prio, loop_fn *fn, void *arg)
+{
+	struct loop_fd *h = watch(l, -1, 0, fn, arg);
+
+	if (h != NULL)
+		event_priority_set(h->ev, (int)prio);
+	return h;
 }
 
 void

@@ -54,6 +54,19 @@ add(struct mistakes *m, struct place at, bool warning, const char *text)
 	snprintf(new->text, sizeof(new->text), "%s", text);
 }
 
+void
+printable(char *text)
+{
+	unsigned char *p = (unsigned char *)text;
+
+	for (; *p != '\0'; p++) {
+		if (*p < ' ' || *p == 0x7f)
+			*p = '?';
+		else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
+			p[0] = p[1] = '?';	/* U+0080 to U+009F in UTF-8 */
+	}
+}
+
 /* A sentence that does not fit ends in dots, so that nobody takes its end for the end. */
 static void
 format(char *text, const char *fmt, va_list ap)
@@ -62,6 +75,7 @@ format(char *text, const char *fmt, va_list ap)
 
 	if (len > MISTAKE_LEN)
 		memcpy(text + MISTAKE_LEN - 3, "...", 3);
+	printable(text);
 }
 
 void

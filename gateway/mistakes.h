@@ -42,6 +42,10 @@ void	mistakes_finish(struct mistakes *m, struct config_errors *errors,
 #define SHOWN_LEN	48
 const char *shown(const char *text, char *buf);
 
+/* Replace in place what a terminal would obey instead of show.  Every mistake goes through it,
+ * so what others write into a sentence (a path, a suite) cannot make a line of its own. */
+void	printable(char *text);
+
 /* The nearest of several words to one that is not known. */
 struct nearest {
 	const char *word;		/* what was written */

@@ -87,6 +87,12 @@ wait_of(const struct mon_tun *t)
 	return mon_rtt_wait(&t->rtt, t->heard);
 }
 
+bool
+mon_overdue(const struct mon_tun *t, usec_t now)
+{
+	return t->by_echo && t->unheard > 0 && now > t->unheard_at + wait_of(t);
+}
+
 /* Is another tunnel of the connection well?  Then there is somewhere to go. */
 static bool
 other_well(const struct mon_tun *t)
@@ -349,7 +355,7 @@ revive(struct monitor *m, struct mon_tun *t, usec_t now, const char *why)
 static void
 hear(struct monitor *m, struct mon_tun *t, usec_t now, usec_t at)
 {
-	bool changed = t->v != MON_V_UP || t->doubt;
+	bool changed = t->v != MON_V_UP || t->doubt || mon_overdue(t, now);
 
 	if (at > t->heard)
 		t->heard = at;

@@ -12,9 +12,10 @@
  * policy of failover:
  *
  *	WELL	no verdict against it
- *	HELD	well, but only just again, or being asked: good enough to flee to, not to return to
- *	UNSURE	asked for longer than its answers take: fleeing waits for its verdict, which
- *		falls at about the same time as ours when the uplink is what broke
+ *	HELD	well, but only just again, or with a question overdue: good enough to flee to,
+ *		not to return to
+ *	UNSURE	asked, and for about as long as its answers take: fleeing waits for its answer
+ *		or its verdict, which falls with ours when the uplink is what broke
  *	TOLD	well for us, dead for the peer: better than one we find dead ourselves.  So two
  *		ends that blame different tunnels each send by one they hear, and the traffic
  *		that then arrives corrects whoever was wrong.
@@ -59,11 +60,12 @@ mon_live(const struct mon_tun *t)
 	return memchr(t->c->bucket, (int)t->index, sizeof(t->c->bucket)) != NULL;
 }
 
+/* Asked, and an answer ought to be here, or will be in a moment if there is one. */
 static bool
 unsure(const struct mon_tun *t, usec_t now)
 {
 	return t->v == MON_V_ASKING && t->by_echo &&
-	    now > t->round_at + mon_rtt_wait(&t->rtt, t->heard);
+	    now + MON_PATIENCE > t->round_at + mon_rtt_wait(&t->rtt, t->heard);
 }
 
 static enum rank
@@ -79,7 +81,7 @@ rank(const struct mon_tun *t, usec_t now, bool own)
 		return RANK_TOLD;
 	if (!own && unsure(t, now))
 		return RANK_UNSURE;
-	if (!own && (t->hold_until != 0 || t->v == MON_V_ASKING))
+	if (!own && (t->hold_until != 0 || t->v == MON_V_ASKING || mon_overdue(t, now)))
 		return RANK_HELD;
 	return RANK_WELL;
 }
@@ -143,7 +145,8 @@ static const struct mon_tun *
 messenger(const struct mon_conn *c, usec_t now)
 {
 	for (unsigned i = 0; i < c->conf.n; i++)
-		if (mon_well(c->t[i]) && !unsure(c->t[i], now))
+		if (mon_well(c->t[i]) && !unsure(c->t[i], now) &&
+		    (c->t[i]->hold_until == 0 || mon_live(c->t[i])))
 			return c->t[i];
 	return NULL;
 }

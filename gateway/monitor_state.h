@@ -23,6 +23,7 @@
 #define MON_SHADOW		USEC_MS(10)	/* a packet so soon after our question is the question */
 #define MON_GRACE		USEC_MS(20)	/* a verdict waits so long for news in the rings */
 #define MON_LATE		USEC_MS(50)	/* a tick so late says the host was busy */
+#define MON_PATIENCE		USEC_MS(150)	/* fleeing waits so long for an answer of the refuge */
 #define MON_TOGETHER		USEC_S(1)	/* verdicts within it are one event: the uplink */
 #define MON_GRID		USEC_MS(50)	/* routine questions share these slots */
 #define MON_ROUTINE_SPAN	6		/* quarters of an idle period: what three questions take */
@@ -132,6 +133,7 @@ void	mon_note(struct monitor *m, struct mon_tun *t, usec_t now, const char *why)
 /* mon_reselect() because of `what` about this tunnel. */
 void	mon_reselect_for(struct monitor *m, struct mon_tun *t, usec_t now, const char *what);
 usec_t	mon_tun_sample_at(const struct mon_tun *t);
+bool	mon_overdue(const struct mon_tun *t, usec_t now);	/* a question is, nothing was heard */
 enum mon_verdict mon_tun_verdict(const struct mon_tun *t);	/* as others see it */
 
 /* monitor_select.c */

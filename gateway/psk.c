@@ -77,7 +77,8 @@ first_line(const uint8_t *file, size_t len, const char *path, struct mistakes *m
 
 	for (size_t i = n + 1; i < len; i++) {
 		if (file[i] != '\n' && file[i] != '\r' && file[i] != ' ') {
-			mistake_warn(m, at, "the secret '%s' has more than one line; the first is the key",
+			mistake_warn(m, at, "the secret '%s' has more than one line; the first is "
+			    "the key",
 			    path);
 			break;
 		}
@@ -85,7 +86,8 @@ first_line(const uint8_t *file, size_t len, const char *path, struct mistakes *m
 	if (n > 0 && file[n - 1] == '\r')	/* a file from elsewhere */
 		n--;
 	if (n > 0 && (file[0] == ' ' || file[n - 1] == ' ' || file[n - 1] == '\t'))
-		mistake_warn(m, at, "the secret '%s' begins or ends with a space, which is part of it",
+		mistake_warn(m, at, "the secret '%s' begins or ends with a space, which is part "
+		    "of it",
 		    path);
 	return n;
 }
@@ -117,7 +119,8 @@ take_key(uint8_t *file, size_t *len, const char *path, struct mistakes *m, struc
 {
 	*len = first_line(file, *len, path, m, at);
 	if (memchr(file, '\0', *len) != NULL)
-		mistake(m, at, "the secret '%s' has a NUL byte inside; expected a line of text", path);
+		mistake(m, at, "the secret '%s' has a NUL byte inside; expected a line of text",
+		    path);
 	else if (!decode(file, len))
 		mistake(m, at, "the secret '%s' cannot be decoded as its prefix says", path);
 	else if (*len < CONFIG_PSK_MIN)
@@ -167,13 +170,14 @@ psk_check_aws(const uint8_t *psk, size_t len, struct mistakes *m, struct place a
 	for (size_t i = 0; i < len; i++) {
 		uint8_t c = psk[i];
 
-		odd |= !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    c == '.' || c == '_');
+		odd |= c == '\0' || strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		    "0123456789._", c) == NULL;
 	}
 	if (len < 8 || len > 64)
 		mistake_warn(m, at, "AWS takes keys of 8 to 64 characters; this one has %zu", len);
 	if (odd)
-		mistake_warn(m, at, "AWS takes letters, digits, '.' and '_' in a key; this one has others");
+		mistake_warn(m, at, "AWS takes letters, digits, '.' and '_' in a key; this one "
+		    "has others");
 	if (len > 0 && psk[0] == '0')
 		mistake_warn(m, at, "AWS takes no key that begins with 0, as this one does");
 }

@@ -292,6 +292,13 @@ read_path(const struct key *k, void *base, const struct yaml_node *word, struct 
 	return true;
 }
 
+bool
+value_is_plain(const char *text)
+{
+	return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "0123456789-_.")] == '\0';
+}
+
 /* Names that the kernel or its sysctl folders take for something else. */
 static bool
 read_device(const struct key *k, void *base, const struct yaml_node *word, struct mistakes *m)
@@ -303,8 +310,7 @@ read_device(const struct key *k, void *base, const struct yaml_node *word, struc
 		if (strcmp(word->text, taken[i]) == 0)
 			return refuse(k, word, m);
 	}
-	if (len == 0 || len >= k->size || strspn(word->text, "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != len)
+	if (len == 0 || len >= k->size || !value_is_plain(word->text))
 		return refuse(k, word, m);
 	memcpy(value_member(k, base), word->text, len + 1);
 	return true;

@@ -26,6 +26,8 @@ bool	value_equal(const struct key *k, const void *a, const void *b);
 /* Where the value is, and how many items a list of prefixes or suites has. */
 void	*value_member(const struct key *k, const void *base);
 size_t	value_count(const struct key *k, const void *base);
+/* Letters, digits, '-', '_' and dots only. */
+bool	value_is_plain(const char *text);
 /* Give back what the member owns. */
 void	value_clear(const struct key *k, void *base);
 

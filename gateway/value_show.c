@@ -47,14 +47,16 @@ prefixes_json(const struct key *k, const void *base)
 static json_t *
 suites_json(const struct key *k, const void *base)
 {
+	const struct ike_suite *ike = value_member(k, base);
+	const struct esp_suite *esp = value_member(k, base);
 	json_t *array = json_array();
 	char text[SUITE_STRLEN];
 
 	for (unsigned i = 0; i < value_count(k, base); i++) {
 		if (k->type == TYPE_IKE_SUITES)
-			ike_suite_str((const struct ike_suite *)value_member(k, base) + i, text, sizeof(text));
+			ike_suite_str(&ike[i], text, sizeof(text));
 		else
-			esp_suite_str((const struct esp_suite *)value_member(k, base) + i, text, sizeof(text));
+			esp_suite_str(&esp[i], text, sizeof(text));
 		json_array_append_new(array, json_string(text));
 	}
 	return array;
@@ -111,7 +113,8 @@ value_json(const struct key *k, const void *base)
 		word = word_json(k, load(k, base));
 		return word != NULL ? word : json_string(duration_str(load(k, base), text));
 	case TYPE_ADDRESS:
-		return ((const struct ip *)p)->family != AF_UNSPEC ? json_string(ip_str(p, text)) : NULL;
+		return ((const struct ip *)p)->family != AF_UNSPEC ?
+		    json_string(ip_str(p, text)) : NULL;
 	case TYPE_PREFIXES:
 		return prefixes_json(k, base);
 	case TYPE_INSIDE:
@@ -150,15 +153,15 @@ prefixes_equal(const struct key *k, const void *a, const void *b)
 static bool
 suites_equal(const struct key *k, const void *a, const void *b)
 {
-	const void *x = value_member(k, a), *y = value_member(k, b);
-	unsigned n = value_count(k, a);
+	const struct ike_suite *ike[] = { value_member(k, a), value_member(k, b) };
+	const struct esp_suite *esp[] = { value_member(k, a), value_member(k, b) };
+	size_t n = value_count(k, a);
 
 	if (n != value_count(k, b))
 		return false;
-	for (unsigned i = 0; i < n; i++) {
-		if (k->type == TYPE_IKE_SUITES ?
-		    !ike_suite_equal((const struct ike_suite *)x + i, (const struct ike_suite *)y + i) :
-		    !esp_suite_equal((const struct esp_suite *)x + i, (const struct esp_suite *)y + i))
+	for (size_t i = 0; i < n; i++) {
+		if (k->type == TYPE_IKE_SUITES ? !ike_suite_equal(&ike[0][i], &ike[1][i]) :
+		    !esp_suite_equal(&esp[0][i], &esp[1][i]))
 			return false;
 	}
 	return true;

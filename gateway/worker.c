@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A worker runs to completion: what it reads from a device leaves by a socket before it reads
- * again, and the other way round.  It sleeps in epoll and nowhere else.
- *
- * Ownership.  Commands carry SAs, paths and descriptors to the worker; events carry SAs and
- * paths back.  The engine reserves the room for what it must give back, so an event that finds
- * the ring full waits there and is tried again after the next wake-up.  Counters are relaxed
- * atomics with one writer; control samples them whenever it likes.
- */
+#include "gateway/worker.h"
+
+#include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,18 +17,29 @@
 #include "base/log.h"
 #include "base/ring.h"
 #include "gateway/loop.h"
-#include "gateway/worker.h"
 #include "tun/tun.h"
 #include "tun/udp.h"
 
+/*
+ * A worker runs to completion: what it reads from a device leaves by a socket before it reads
+ * again, and the other way round.  It sleeps in epoll and nowhere else.
+ *
+ * Ownership.  Commands carry SAs, paths and descriptors to the worker; events carry SAs and
+ * paths back.  The engine reserves the room for what it must give back, so an event that finds
+ * the ring full waits there and is tried again soon.  Counters are relaxed atomics with one
+ * writer; control samples them whenever it likes.
+ *
+ * Waking.  An eventfd is lowered before its ring is looked at, never after: what is put between
+ * a look and the lowering would lie there until something else happens.
+ */
 enum {
 	CMD_RING	= 1024,
 	EVENT_RING	= 1024,
 	STRAY_RING	= 256,
-	BUF_LEN		= PKT_HEADROOM + 9216 + PKT_TAILROOM,
+	BUF_LEN		= PKT_HEADROOM + WORKER_MTU_MAX + PKT_TAILROOM,
 	ROUNDS		= 4,		/* batches from one descriptor before the next has its turn */
 	EPOLL_EVENTS	= 64,
-	RETRY_MS	= 10,		/* after a command found no memory */
+	RETRY_MS	= 10,		/* after a command found no memory or an event no room */
 };
 
 enum source { SOURCE_CMD, SOURCE_DEVICE, SOURCE_SOCKET };
@@ -51,12 +57,15 @@ struct worker {
 	struct esp *esp;
 	struct ring *cmds, *events, *strays;
 	int cmd_fd, event_fd, epoll;
-	_Atomic bool wake_on_traffic, traffic;
+	_Atomic bool quit;
+	_Atomic bool wake[WORKER_DEVICES];	/* set by control, lowered with the next packet */
 	_Atomic uint64_t strays_lost;
 	struct waiting *wait_head, **wait_tail;
 
 	/* The worker's own from here on. */
-	bool stop, told, holds;
+	bool told;			/* control is to look */
+	bool behind;			/* events found the ring full */
+	bool holds;
 	struct worker_cmd held;		/* a command that found no memory; those behind it wait */
 	int device_fd[WORKER_DEVICES];
 	struct { int fd; uint16_t port; } socket[WORKER_SOCKETS];
@@ -101,23 +110,49 @@ device_del(struct worker *w, unsigned index)
 	w->device_fd[index] = -1;
 }
 
-static void
-device_add(struct worker *w, unsigned index, int fd)
+/* The kernel has no room just now, as against a descriptor that cannot be watched at all. */
+static bool
+is_shortage(int err)
 {
-	device_del(w, index);
-	w->device_fd[index] = fd;
-	(void)watch(w, fd, SOURCE_DEVICE, index);
+	return err == ENOMEM || err == ENOSPC;
 }
 
-static void
+static bool
+device_add(struct worker *w, const struct worker_cmd *c)
+{
+	assert(c->index < WORKER_DEVICES);
+	device_del(w, c->index);
+	if (watch(w, c->fd, SOURCE_DEVICE, c->index)) {
+		w->device_fd[c->index] = c->fd;
+		return true;
+	}
+	if (is_shortage(errno))
+		return false;
+	log_event(LOG_LEVEL_ERROR, "device-failed", "device=%u error=\"%s\"", c->index,
+	    strerror(errno));
+	close(c->fd);
+	return true;
+}
+
+static bool
 socket_set(struct worker *w, const struct worker_cmd *c)
 {
+	assert(c->index < WORKER_SOCKETS);
 	if (w->socket[c->index].fd >= 0)
 		epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->socket[c->index].fd, NULL);
-	w->socket[c->index].fd = c->fd;
-	w->socket[c->index].port = c->port;
-	if (c->fd >= 0)
-		(void)watch(w, c->fd, SOURCE_SOCKET, c->index);
+	w->socket[c->index].fd = -1;
+	if (c->fd < 0)
+		return true;
+	if (watch(w, c->fd, SOURCE_SOCKET, c->index)) {
+		w->socket[c->index].fd = c->fd;
+		w->socket[c->index].port = c->port;
+		return true;
+	}
+	if (is_shortage(errno))
+		return false;
+	log_event(LOG_LEVEL_ERROR, "socket-failed", "socket=%u error=\"%s\"", c->index,
+	    strerror(errno));
+	return true;
 }
 
 /* Hand the datagrams of `b` to the kernel; what it refuses is counted. */
@@ -182,17 +217,12 @@ obey(struct worker *w, const struct worker_cmd *c, usec_t now)
 		flush_pending(w);
 		return true;
 	case WORKER_DEVICE_ADD:
-		device_add(w, c->index, c->fd);
-		return true;
+		return device_add(w, c);
 	case WORKER_DEVICE_DEL:
 		device_del(w, c->index);
 		return true;
 	case WORKER_SOCKET:
-		socket_set(w, c);
-		return true;
-	case WORKER_STOP:
-		w->stop = true;
-		return true;
+		return socket_set(w, c);
 	}
 	return true;
 }
@@ -207,13 +237,27 @@ obey_all(struct worker *w, usec_t now)
 	}
 }
 
+/* Somebody deleted the device: it would be "readable" for ever. */
+static void
+device_check(struct worker *w, unsigned index, int err)
+{
+	if (err != -EBADFD && err != -EBADF)
+		return;
+	log_event(LOG_LEVEL_ERROR, "device-lost", "device=%u error=\"%s\"", index, strerror(-err));
+	device_del(w, index);
+}
+
 static void
 from_device(struct worker *w, unsigned index, usec_t now)
 {
 	for (int round = 0; round < ROUNDS && w->device_fd[index] >= 0; round++) {
+		int got;
+
 		batch_reset(&w->in);
-		if (tun_read(w->device_fd[index], index, &w->in) <= 0)
+		if ((got = tun_read(w->device_fd[index], index, &w->in)) <= 0) {
+			device_check(w, index, got);
 			break;
+		}
 		w->wire.n = w->inner.n = 0;
 		esp_out(w->esp, now, &w->in, &w->wire, &w->inner);
 		send_wire(w, &w->wire);
@@ -221,10 +265,10 @@ from_device(struct worker *w, unsigned index, usec_t now)
 		if (w->in.n < w->in.cap)
 			break;
 	}
-	if (atomic_exchange_explicit(&w->wake_on_traffic, false, memory_order_acq_rel)) {
-		atomic_store_explicit(&w->traffic, true, memory_order_release);
-		kick(w->event_fd);
-	}
+	/* Behind the counters, and an exchange on both sides: either control's look at the
+	 * counters sees these packets or we see its flag. */
+	if (atomic_exchange_explicit(&w->wake[index], false, memory_order_acq_rel))
+		w->told = true;
 }
 
 static void
@@ -242,8 +286,6 @@ stray(struct worker *w, const struct pkt *p)
 	w->told = true;
 }
 
-/* An SA may have been posted after this round's look at the commands: its first packets come
- * right behind the answer that made it. */
 static bool
 is_unknown(struct worker *w, const struct pkt *p)
 {
@@ -268,7 +310,11 @@ is_esp(struct worker *w, const struct pkt *p)
 	return true;
 }
 
-/* Take what is not ESP out of the batch, order kept; slots are swapped so that no buffer is lost. */
+/*
+ * Take what is not ESP out of the batch, order kept; slots are swapped so that no buffer is
+ * lost.  An SA may have been posted after this round's look at the commands, and its first
+ * packets come right behind the answer that made it: an unknown SPI is reason to look again.
+ */
 static void
 classify(struct worker *w, struct batch *b, usec_t now)
 {
@@ -314,11 +360,13 @@ static void
 give_events(struct worker *w)
 {
 	struct esp_event ev;
+	bool room;
 
-	while (ring_used(w->events) < EVENT_RING && esp_event(w->esp, &ev)) {
+	while ((room = ring_used(w->events) < EVENT_RING) && esp_event(w->esp, &ev)) {
 		(void)ring_put(w->events, &ev);
 		w->told = true;
 	}
+	w->behind = !room;
 	if (w->told)
 		kick(w->event_fd);
 	w->told = false;
@@ -333,6 +381,7 @@ serve(struct worker *w, const struct epoll_event *ev, usec_t now)
 	switch (source) {
 	case SOURCE_CMD:
 		clear(w->cmd_fd);
+		obey_all(w, now);
 		return;
 	case SOURCE_DEVICE:
 		from_device(w, index, now);
@@ -344,15 +393,16 @@ serve(struct worker *w, const struct epoll_event *ev, usec_t now)
 }
 
 static int
-wait_ms(struct worker *w, usec_t now)
+wait_ms(const struct worker *w, usec_t now)
 {
-	usec_t at = esp_deadline(w->esp);
+	usec_t at = esp_deadline(w->esp), most;
 
-	if (w->holds)
-		return RETRY_MS;
+	if (w->holds || w->behind)
+		at = usec_min(at, usec_add(now, USEC_MS(RETRY_MS)));
 	if (at == USEC_NEVER)
 		return -1;
-	return at <= now ? 0 : (int)((at - now) / 1000 + 1);
+	most = at <= now ? 0 : (at - now) / 1000 + 1;
+	return most < INT_MAX ? (int)most : INT_MAX;
 }
 
 static void *
@@ -361,7 +411,7 @@ run(void *arg)
 	struct worker *w = arg;
 	struct epoll_event ev[EPOLL_EVENTS];
 
-	while (!w->stop) {
+	while (!atomic_load_explicit(&w->quit, memory_order_acquire)) {
 		int n = epoll_wait(w->epoll, ev, EPOLL_EVENTS, wait_ms(w, loop_now()));
 		usec_t now = loop_now();
 
@@ -434,12 +484,15 @@ worker_new(unsigned index, const struct aead_set *aeads, const uint8_t probe_key
 
 /* What a command carried goes back as if the engine had had it. */
 static void
-refuse(const struct esp_cmd *c, void (*drop)(void *, const struct esp_event *), void *arg)
+refuse(const struct worker_cmd *c, void (*drop)(void *, const struct esp_event *), void *arg)
 {
-	const struct esp_event ev = { .sa = c->sa, .path = c->path,
-	    .kind = c->sa != NULL ? ESP_EV_SA_BACK : ESP_EV_PATH_BACK };
+	const struct esp_event ev = { .sa = c->esp.sa, .path = c->esp.path,
+	    .tunnel = c->esp.tunnel,
+	    .kind = c->esp.sa != NULL ? ESP_EV_SA_BACK : ESP_EV_PATH_BACK };
 
-	if ((c->sa != NULL || c->path != NULL) && drop != NULL)
+	if (c->kind == WORKER_DEVICE_ADD)
+		close(c->fd);
+	else if (c->kind == WORKER_ESP && (ev.sa != NULL || ev.path != NULL) && drop != NULL)
 		drop(arg, &ev);
 }
 
@@ -448,37 +501,42 @@ static void
 take_back(struct worker *w, void (*drop)(void *, const struct esp_event *), void *arg)
 {
 	const struct esp_cmd stop = { .kind = ESP_CMD_STOP };
-	struct worker_cmd c = w->held;
+	struct worker_cmd c;
+	struct waiting *x;
 	struct esp_event ev;
 
-	while (w->holds || ring_get(w->cmds, &c)) {
-		w->holds = false;
-		if (!obey(w, &c, 0))
-			refuse(&c.esp, drop, arg);
+	if (w->holds)
+		refuse(&w->held, drop, arg);
+	while (ring_get(w->cmds, &c))
+		refuse(&c, drop, arg);
+	while ((x = w->wait_head) != NULL) {
+		w->wait_head = x->next;
+		refuse(&x->cmd, drop, arg);
+		free(x);
 	}
 	for (unsigned i = 0; i < WORKER_DEVICES; i++)
 		device_del(w, i);
 	esp_command(w->esp, 0, &stop);
-	while (ring_get(w->events, &ev))
+	while (ring_get(w->events, &ev) || esp_event(w->esp, &ev))
 		if (drop != NULL)
 			drop(arg, &ev);
-	while (esp_event(w->esp, &ev))
-		if (drop != NULL)
-			drop(arg, &ev);
+}
+
+static void
+close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
 }
 
 void
 worker_free(struct worker *w, void (*drop)(void *arg, const struct esp_event *ev), void *arg)
 {
-	const struct worker_cmd stop = { .kind = WORKER_STOP };
-
 	if (w == NULL)
 		return;
 	if (w->running) {
-		while (!worker_post(w, &stop) || w->wait_head != NULL) {
-			worker_flush(w);
-			usleep(100);
-		}
+		atomic_store_explicit(&w->quit, true, memory_order_release);
+		kick(w->cmd_fd);
 		pthread_join(w->thread, NULL);
 		take_back(w, drop, arg);
 	}
@@ -489,22 +547,26 @@ worker_free(struct worker *w, void (*drop)(void *arg, const struct esp_event *ev
 	batch_fini(&w->in);
 	batch_fini(&w->wire);
 	batch_fini(&w->inner);
-	for (int *fd = (int[]){ w->cmd_fd, w->event_fd, w->epoll, -1 }; *fd >= 0; fd++)
-		close(*fd);
+	close_fd(w->cmd_fd);
+	close_fd(w->event_fd);
+	close_fd(w->epoll);
 	free(w);
 }
 
-void
+bool
 worker_flush(struct worker *w)
 {
 	struct waiting *x;
 
+	if (w->wait_head == NULL)
+		return true;
 	while ((x = w->wait_head) != NULL && ring_put(w->cmds, &x->cmd)) {
 		if ((w->wait_head = x->next) == NULL)
 			w->wait_tail = &w->wait_head;
 		free(x);
 	}
 	kick(w->cmd_fd);
+	return w->wait_head == NULL;
 }
 
 bool
@@ -550,15 +612,17 @@ worker_fd_clear(struct worker *w)
 }
 
 void
-worker_wake_on_traffic(struct worker *w)
+worker_wake_on_traffic(struct worker *w, unsigned device)
 {
-	atomic_store_explicit(&w->wake_on_traffic, true, memory_order_release);
+	assert(device < WORKER_DEVICES);
+	(void)atomic_exchange_explicit(&w->wake[device], true, memory_order_acq_rel);
 }
 
 bool
-worker_traffic(struct worker *w)
+worker_has_woken(const struct worker *w, unsigned device)
 {
-	return atomic_exchange_explicit(&w->traffic, false, memory_order_acq_rel);
+	assert(device < WORKER_DEVICES);
+	return !atomic_load_explicit(&w->wake[device], memory_order_acquire);
 }
 
 bool

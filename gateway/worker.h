@@ -11,20 +11,26 @@
  * A worker: a thread that moves packets between TUN devices and UDP sockets through an ESP
  * engine.  Control posts commands and takes events; each way one ring and one eventfd.  What
  * the ring has no room for waits in a list on control's side; events wait in the engine.
+ *
+ * Of the datagrams that come by a socket, ESP goes to the engine; what begins with the non-ESP
+ * marker (RFC 3948 2.2) comes to control as a stray, bounded and counted; NAT keepalives
+ * (2.3) end here.  What the kernel refuses to take is counted with the engine's drops.
  */
 struct worker;
 
 #define WORKER_DEVICES	4096		/* device indices are below */
 #define WORKER_SOCKETS	4
+#define WORKER_MTU_MAX	9216		/* bytes of a packet inside and of a datagram's payload; */
+					/* larger ones are dropped as malformed */
 #define WORKER_STRAY_MAX 4080		/* bytes of a datagram that can be handed to control */
 
 enum worker_cmd_kind {
 	WORKER_ESP,			/* esp: for the engine */
 	WORKER_DEVICE_ADD,		/* index, fd: the worker owns the descriptor now */
 	WORKER_DEVICE_DEL,		/* index: closes it */
-	WORKER_SOCKET,			/* index, fd, port: the worker reads it; control may send on it; */
-					/* fd -1: stop reading */
-	WORKER_STOP,			/* give back everything and end */
+	WORKER_SOCKET,			/* index, fd, port: the worker reads and writes it, control may */
+					/* send on it; it stays control's, to be closed after */
+					/* worker_free(); fd -1: let go of it */
 };
 
 struct worker_cmd {
@@ -42,24 +48,40 @@ struct worker_stray {
 	uint8_t data[WORKER_STRAY_MAX];
 };
 
-struct worker	*worker_new(unsigned index, const struct aead_set *aeads, const uint8_t probe_key[16]);
-/* Stops and joins the thread; `drop` gets each event that still carries something. */
+/* Starts the thread, with all signals blocked.  `aeads` outlives it.  NULL (logged): no memory,
+ * descriptor or thread. */
+struct worker	*worker_new(unsigned index, const struct aead_set *aeads,
+		    const uint8_t probe_key[16]);
+/* Ends the thread at once; commands that it has not seen are not carried out.  `drop` gets
+ * each SA and each path that it held or was to have, and the events that were not taken.
+ * Descriptors of devices are closed.  w NULL is fine. */
 void		worker_free(struct worker *w, void (*drop)(void *arg, const struct esp_event *ev),
 		    void *arg);
 
-/* Control's side. */
-bool		worker_post(struct worker *w, const struct worker_cmd *cmd);	/* false: no memory */
-void		worker_flush(struct worker *w);			/* commands that waited */
-bool		worker_event(struct worker *w, struct esp_event *ev);
-bool		worker_stray(struct worker *w, struct worker_stray *s);
-int		worker_fd(const struct worker *w);		/* readable: events or strays */
-void		worker_fd_clear(struct worker *w);		/* before taking them */
-/* Make worker_fd readable at the next packet that leaves a device: control sleeps till then. */
-void		worker_wake_on_traffic(struct worker *w);
-bool		worker_traffic(struct worker *w);		/* that packet has come; asks once */
+/*
+ * Control's side.  Commands are carried out in the order of worker_post().  False: no memory,
+ * and what the command carries is still the caller's.
+ */
+bool		worker_post(struct worker *w, const struct worker_cmd *cmd);
+/* Post the commands that waited for room; call it in every round.  False: some still wait, so
+ * come again within milliseconds; the worker does not say when it has room. */
+bool		worker_flush(struct worker *w);
+bool		worker_event(struct worker *w, struct esp_event *ev);	/* false: none */
+bool		worker_stray(struct worker *w, struct worker_stray *s);	/* false: none */
+int		worker_fd(const struct worker *w);	/* readable: events, strays or traffic */
+void		worker_fd_clear(struct worker *w);	/* before taking them */
+/*
+ * Make worker_fd readable with the next packet that leaves this device, once: control sleeps
+ * till then.  Look at the counters after this call, not before: packets from before it are in
+ * them, those behind it wake.
+ */
+void		worker_wake_on_traffic(struct worker *w, unsigned device);
+bool		worker_has_woken(const struct worker *w, unsigned device);	/* or was never asked */
 
-bool		worker_tunnel_stats(const struct worker *w, uint32_t tunnel, struct esp_tunnel_stats *st);
+/* Counters, at any time: see esp.h. */
+bool		worker_tunnel_stats(const struct worker *w, uint32_t tunnel,
+		    struct esp_tunnel_stats *st);
 void		worker_stats(const struct worker *w, struct esp_stats *st);
-uint64_t	worker_strays_lost(const struct worker *w);
+uint64_t	worker_strays_lost(const struct worker *w);	/* too long, or no room */
 
 #endif

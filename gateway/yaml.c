@@ -109,7 +109,8 @@ say_syntax(struct reader *r)
 		mistake(r->m, place_of(p->problem_mark),
 		    "YAML cannot be indented with tabs; expected spaces");
 	else if (p->context != NULL)
-		mistake(r->m, place_of(p->problem_mark), "broken YAML: %s (%s that began in line %zu)",
+		mistake(r->m, place_of(p->problem_mark), "broken YAML: %s (%s that began in line "
+		    "%zu)",
 		    problem, p->context, p->context_mark.line + 1);
 	else
 		mistake(r->m, place_of(p->problem_mark), "broken YAML: %s", problem);
@@ -267,7 +268,8 @@ refuse_duplicates(struct reader *r, struct yaml_node *map)
 			first = i;
 			continue;
 		}
-		mistake(r->m, item[i]->key->at, "the key '%s' is given twice; the first is in line %u",
+		mistake(r->m, item[i]->key->at, "the key '%s' is given twice; the first is in "
+		    "line %u",
 		    shown(item[i]->key->text, what), item[first]->key->at.line);
 		item[i]->n = UINT32_MAX;	/* marked */
 	}
@@ -290,7 +292,8 @@ read_group(struct reader *r, const yaml_event_t *e, unsigned depth)
 	if (node == NULL)
 		return NULL;
 	if (depth >= YAML_DEPTH_MAX) {
-		mistake(r->m, node->at, "nested too deep; expected at most %d levels", YAML_DEPTH_MAX);
+		mistake(r->m, node->at, "nested too deep; expected at most %d levels",
+		    YAML_DEPTH_MAX);
 		return give_up(r);
 	}
 	read_items(r, node, map ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT, depth + 1);
@@ -308,7 +311,8 @@ read_alias(struct reader *r, const yaml_event_t *e)
 
 	if (node == NULL)
 		return NULL;
-	mistake(r->m, node->at, "the alias '*%s' is not allowed here; expected the value written out",
+	mistake(r->m, node->at, "the alias '*%s' is not allowed here; expected the value written "
+	    "out",
 	    shown((const char *)e->data.alias.anchor, what));
 	node->text = "";
 	node->refused = true;
@@ -345,7 +349,8 @@ refuse_directives(struct reader *r, const yaml_event_t *e)
 	if (e->data.document_start.version_directive != NULL ||
 	    e->data.document_start.tag_directives.start !=
 	    e->data.document_start.tag_directives.end)
-		mistake(r->m, place_of(e->start_mark), "directives ('%%...' lines) are not allowed");
+		mistake(r->m, place_of(e->start_mark), "directives ('%%...' lines) are not "
+		    "allowed");
 }
 
 /* STREAM-START [DOCUMENT-START node DOCUMENT-END]... STREAM-END: exactly one document. */

@@ -22,7 +22,7 @@
  * sysctls) and it did not ask for again is undone at that moment, and not before.
  */
 enum host_op {
-	HOST_TUN_OPEN = 1,		/* name -> fd, ifindex; in our group, rp_filter loose, no link-local */
+	HOST_TUN_OPEN = 1,		/* name -> fd, ifindex; rp_filter loose, no link-local */
 	HOST_TUN_CLOSE,			/* name: the device and all over it goes */
 	HOST_LINK_SET,			/* name, up, mtu (0: as it is) */
 	HOST_ADDR_ADD, HOST_ADDR_DEL,	/* name, prefix (host bits kept: the address), peer */
@@ -30,8 +30,8 @@ enum host_op {
 	HOST_UDP_OPEN,			/* local endpoint, fwmark, name = bound device or "" -> fd */
 	HOST_UDP_CLOSE,			/* local endpoint, name */
 	HOST_SYSCTL_SET,		/* sysctl (enum), name of interface, value; old one remembered */
-	HOST_LIST,			/* -> one answer an object (`what`; no fd), then one with more = false */
-					/* and what.op 0; a device's link settings are in its TUN_OPEN */
+	HOST_LIST,			/* -> one answer an object (`what`, no fd; a device's link */
+					/* settings are in it), then one with more = false, what.op 0 */
 	HOST_STOP,			/* clean stop: undo all; guards with keep_guards stay */
 	HOST_READY,			/* the engine is up and has asked for all it wants */
 };
@@ -40,8 +40,9 @@ enum host_op {
 enum host_sysctl {
 	HOST_SYSCTL_FORWARD4 = 1,	/* net.ipv4.ip_forward; value 1 */
 	HOST_SYSCTL_FORWARD6,		/* net.ipv6.conf.all.forwarding; value 1 */
-	HOST_SYSCTL_RP_FILTER,		/* net.ipv4.conf.NAME.rp_filter; value 2; not "all", not "default" */
-	HOST_SYSCTL_LINKDOWN,		/* net.ipv4/6.conf.NAME.ignore_routes_with_linkdown; 0 or 1, ours only */
+	HOST_SYSCTL_RP_FILTER,		/* net.ipv4.conf.NAME.rp_filter; value 2; not of "all" */
+	HOST_SYSCTL_LINKDOWN,		/* net.ipv4/6.conf.NAME.ignore_routes_with_linkdown; 0 or 1; */
+					/* our devices only */
 };
 #define HOST_SYSCTL_MAX	HOST_SYSCTL_LINKDOWN
 
@@ -63,8 +64,8 @@ struct host_request {
 	int value;
 	bool up;
 	bool unreachable;		/* a guard route; never for a default route */
-	bool keep_guards;		/* HOST_ROUTE_ADD of a guard: this one stays after a clean stop; */
-					/* HOST_STOP: all guards stay */
+	bool keep_guards;		/* HOST_ROUTE_ADD of a guard: it stays after a clean stop; */
+					/* HOST_STOP: all of them do */
 };
 
 struct host_answer {

@@ -128,6 +128,7 @@ toy(int sock, void *arg)
 	struct hello hello = { getpid(), prctl(PR_GET_DUMPABLE) };
 	struct pollfd p[2] = { { .fd = sock, .events = POLLIN }, { .fd = orders, .events = POLLIN } };
 	struct order o;
+	ssize_t n = 0;
 
 	sigaction(SIGTERM, &act, NULL);
 	if (send(orders, &hello, sizeof(hello), 0) < 0)
@@ -139,7 +140,9 @@ toy(int sock, void *arg)
 			continue;
 		if (p[0].revents != 0)
 			return 9;		/* nothing is asked, so this is the end of the broker */
-		if (recv(orders, &o, sizeof(o), MSG_DONTWAIT) != sizeof(o))
+		if (p[1].revents != 0 && (n = recv(orders, &o, sizeof(o), MSG_DONTWAIT)) == 0)
+			return 10;		/* the test is gone */
+		if (p[1].revents == 0 || n != sizeof(o))
 			continue;
 		if (o.kind == ORDER_EXIT)
 			return o.code;
@@ -200,6 +203,7 @@ start_broker(struct world *w)
 	fflush(NULL);
 	if ((w->broker = fork()) != 0)
 		return;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);	/* a case that breaks off leaves nothing behind */
 	log = open(w->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	dup2(log, 2);
 	close(log);
@@ -583,6 +587,7 @@ broker_killed(struct world *w)
 	check(sysctl_set(w, HOST_SYSCTL_RP_FILTER, "up0", 2) == 0 && sysctl_of(HOST_SYSCTL_RP_FILTER, "up0") == 2,
 	    "reverse-path filter of the uplink is loose");
 	check(simple(w, HOST_READY, "", "") == 0, "ready");
+	(void)kill(w->engine.pid, SIGSTOP);	/* it hangs: it will not see that the pair is closed */
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	(void)kill(w->broker, SIGKILL);
 	(void)wait_broker(w, 1000);
@@ -657,9 +662,10 @@ only_one(struct world *w)
 	start_broker(&other);
 	check(wait_broker(&other, 3000) == 1 && log_says(&other, "two instances need two state directories"),
 	    "in another namespace with the same lock file too");
-	snprintf(other.lock, sizeof(other.lock), "%.60s/lock2", w->dir);
+	snprintf(other.dir, sizeof(other.dir), "%.50s/3/4", w->dir);
+	snprintf(other.lock, sizeof(other.lock), "%.60s/lock", other.dir);
 	start_broker(&other);
-	check(wait_hello(&other, PATIENCE_MS), "in another namespace with its own it starts");
+	check(wait_hello(&other, PATIENCE_MS), "in another namespace with its own, made on the way, it starts");
 	(void)kill(other.broker, SIGTERM);
 	check(wait_broker(&other, 3000) == 0, "and stops");
 	other.broker = 0;

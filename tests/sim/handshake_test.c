@@ -21,16 +21,16 @@ START_TEST(two_ends_come_to_agree)
 		ck_assert_uint_eq(t.half_open, 0);
 		ck_assert_uint_eq(t.jobs, 0);
 		ck_assert_uint_eq(w.gate[g].ups, 1);
-		ck_assert_str_eq(gate_status(&w.gate[g], 1).state, "up");
-		ck_assert(gate_status(&w.gate[g], 1).peer_is_tandem);
-		ck_assert(!gate_status(&w.gate[g], 1).nat_local);
-		ck_assert(!gate_status(&w.gate[g], 1).nat_remote);
+		ck_assert_str_eq(gate_status(&w.gate[g], 1)->state, "up");
+		ck_assert(gate_status(&w.gate[g], 1)->peer_is_tandem);
+		ck_assert(!gate_status(&w.gate[g], 1)->nat_local);
+		ck_assert(!gate_status(&w.gate[g], 1)->nat_remote);
 	}
-	ck_assert(gate_status(&w.gate[0], 1).initiator);
-	ck_assert(!gate_status(&w.gate[1], 1).initiator);
+	ck_assert(gate_status(&w.gate[0], 1)->initiator);
+	ck_assert(!gate_status(&w.gate[1], 1)->initiator);
 	ck_assert_uint_eq(w.gate[0].sent + w.gate[1].sent, 4);
-	ck_assert_uint_eq(gate_status(&w.gate[0], 1).remote.port, 4500);
-	ck_assert_uint_eq(gate_status(&w.gate[1], 1).remote.port, 4500);
+	ck_assert_uint_eq(gate_status(&w.gate[0], 1)->remote.port, 4500);
+	ck_assert_uint_eq(gate_status(&w.gate[1], 1)->remote.port, 4500);
 	world_fini(&w);
 }
 END_TEST
@@ -56,19 +56,19 @@ START_TEST(every_suite_comes_up)
 		}
 		ck_assert_msg(world_run_until_agreed(&w, 1, USEC_S(5)), "suite %u", i);
 		ck_assert(ike_suite_equal(&ike, &(struct ike_suite){
-		    gate_status(&w.gate[1], 1).ike.enc, gate_status(&w.gate[1], 1).ike.prf,
-		    gate_status(&w.gate[1], 1).ike.group }));
-		ck_assert_uint_eq(gate_status(&w.gate[0], 1).esp.enc, esp.enc);
-		ck_assert(gate_status(&w.gate[0], 1).esp.esn == esp.esn);
+		    gate_status(&w.gate[1], 1)->ike.enc, gate_status(&w.gate[1], 1)->ike.prf,
+		    gate_status(&w.gate[1], 1)->ike.group }));
+		ck_assert_uint_eq(gate_status(&w.gate[0], 1)->esp.enc, esp.enc);
+		ck_assert(gate_status(&w.gate[0], 1)->esp.esn == esp.esn);
 		world_fact(&w, 0, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = 1 });
 		world_run(&w, USEC_S(2));
 		ck_assert_msg(world_agree(&w, 1), "suite %u after a rekey", i);
-		ck_assert_uint_eq(gate_status(&w.gate[0], 1).esp.group, esp.group);
+		ck_assert_uint_eq(gate_status(&w.gate[0], 1)->esp.group, esp.group);
 		world_fact(&w, 1, &(struct ike_fact){
 		    .kind = IKE_REKEY, .tunnel = 1, .ike_sa = true });
 		world_run(&w, USEC_S(2));
 		ck_assert_msg(world_agree(&w, 1), "suite %u after an IKE rekey", i);
-		ck_assert_uint_eq(gate_status(&w.gate[0], 1).ike_rekeys, 1);
+		ck_assert_uint_eq(gate_status(&w.gate[0], 1)->ike_rekeys, 1);
 		world_fini(&w);
 	}
 }

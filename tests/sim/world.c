@@ -588,11 +588,9 @@ gate_totals(const struct gate *g)
 	return t;
 }
 
-struct ike_status
-gate_status(const struct gate *g, uint32_t tunnel)
+const struct ike_status *
+gate_status(struct gate *g, uint32_t tunnel)
 {
-	struct ike_status st;
-
-	ck_assert(ike_status(g->ike, tunnel, &st));
-	return st;
+	ck_assert(ike_status(g->ike, tunnel, &g->status));
+	return &g->status;
 }

@@ -70,6 +70,7 @@ struct gate {
 	char reason[IKE_REASON_MAX];	/* of the last IKE_DOWN */
 	struct endpoint endpoint;	/* of the last IKE_ENDPOINT */
 	uint64_t sent;
+	struct ike_status status;
 };
 
 struct work {
@@ -130,6 +131,7 @@ bool		world_keys_fit(const struct world *w, uint32_t tunnel);
 unsigned	gate_live(const struct gate *g, uint32_t tunnel);	/* Child SAs in use */
 struct child_sa	*gate_child(const struct gate *g, uint32_t spi_in);
 struct ike_totals gate_totals(const struct gate *g);
-struct ike_status gate_status(const struct gate *g, uint32_t tunnel);
+/* Valid until the next call for the same gate. */
+const struct ike_status *gate_status(struct gate *g, uint32_t tunnel);
 
 #endif

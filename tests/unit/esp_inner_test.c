@@ -241,7 +241,8 @@ static const int figure4[4][4] = {		/* [inner][outer], columns Not, ECT1, ECT0, 
 START_TEST(ecn_table)
 {
 	for (unsigned tos = 0; tos < 256; tos++) {
-		for (unsigned outer = 0; outer < 256; outer += 1 + outer % 3) {
+		for (unsigned i = 0; i < 8; i++) {
+			unsigned outer = (i & 3) | (i < 4 ? 0 : 0xb8);
 			struct flow f = _i != 0 ? flow_v6 : flow_v4;
 			int want = figure4[tos & 3][outer & 3];
 			struct inner in;
@@ -324,7 +325,7 @@ START_TEST(finishes_what_the_kernel_left)
 			ck_assert_uint_eq(upper_sum(buf, 101), 0);
 			ck_assert_uint_eq(p.csum, PKT_CSUM_DONE);
 			p.csum = PKT_CSUM_PARTIAL;
-			for (unsigned start = 0; start < 70000; start += 97) {
+			for (unsigned start = 0; start < 70000; start += 197) {
 				p.csum_start = (uint16_t)start;
 				p.csum = PKT_CSUM_PARTIAL;
 				ck_assert_int_eq(inner_finish_csum(&p),

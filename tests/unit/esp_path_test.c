@@ -115,6 +115,28 @@ START_TEST(accepts)
 }
 END_TEST
 
+/* Where everything may come from, what is no host's address still may not. */
+START_TEST(accepts_hosts_only)
+{
+	static const struct { const char *src; bool ok; } t[] = { { "8.8.8.8", true },
+		{ "127.0.0.1", false }, { "0.0.0.0", false }, { "239.1.1.1", false },
+		{ "255.255.255.255", false }, { "2001:db8::7", true }, { "::1", false },
+		{ "::", false }, { "ff02::1", false } };
+	struct esp_path *p = rig_path(0);
+	struct path_dev d = { .path = p, .n = 2 };
+
+	p->sources[0] = prefix_of("0.0.0.0/0");
+	p->sources[1] = prefix_of("::/0");
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct ip ip = ip_of(t[i].src);
+
+		ck_assert_msg(path_accepts(&d, &ip) == (t[i].ok ? PASS : DROP_IN_SOURCE), "%s",
+		    t[i].src);
+	}
+	esp_path_free(p);
+}
+END_TEST
+
 START_TEST(own_ip)
 {
 	struct esp_path *p = rig_path(0);
@@ -142,6 +164,7 @@ fill(TCase *tc)
 	tcase_add_loop_test(tc, flow_is_even, 0, 3);
 	tcase_add_test(tc, chooses);
 	tcase_add_test(tc, accepts);
+	tcase_add_test(tc, accepts_hosts_only);
 	tcase_add_test(tc, own_ip);
 }
 

@@ -26,6 +26,9 @@ static const struct pair pairs[] = {
 	{ "10.1.2.0/24", K, IN1, R1, N1, K, IN2, R2, "10:15", "overlaps '10.1.2.0/24' of 'one' (line 3)", false },
 	{ "['fd01::/32', 10.7.0.0/16]", K, IN1, R1, "'fd01:0:1::/48'", K, IN2, R2, "10:15", "overlaps", false },
 	{ N1, K, IN1, R1, "[10.2.0.0/16, 10.1.9.9]", K, IN2, R2, "10:29", "overlaps", false },
+	/* behind a network of its own that is a backup */
+	{ N1, K, IN1, R1, "[10.1.0.0/16, 10.1.2.0/24]", "metric: 200", IN2, R2, "10:29",
+	    "overlaps '10.1.0.0/16' of 'one'", false },
 	/* a default route is for what is not elsewhere */
 	{ "0.0.0.0/0", K, IN1, R1, N2, K, IN2, R2, "3:15", "a default route leads", true },
 	{ "0.0.0.0/0", K, IN1, R1, "0.0.0.0/0", K, IN2, R2, "10:15", "also that of 'one'", false },

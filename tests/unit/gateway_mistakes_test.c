@@ -53,6 +53,21 @@ START_TEST(a_long_sentence_ends_in_dots)
 }
 END_TEST
 
+/* What others put into a sentence makes no line of its own and moves no cursor. */
+START_TEST(a_sentence_is_one_printable_line)
+{
+	struct config_errors e, w;
+	struct mistakes m;
+
+	mistakes_init(&m, "f");
+	mistake(&m, (struct place){ 1, 1 }, "a %s", "b\nf:2:2: \033[2J\x7f \xc2\x9b \xc3\xa4");
+	mistakes_finish(&m, &e, &w);
+	ck_assert_str_eq(e.line[0], "f:1:1: a b?f:2:2: ?[2J? ?? \xc3\xa4");
+	config_errors_free(&e);
+	config_errors_free(&w);
+}
+END_TEST
+
 START_TEST(no_memory_is_never_silent)
 {
 	struct config_errors e, w;
@@ -115,6 +130,7 @@ fill(TCase *t)
 {
 	tcase_add_test(t, lines_come_in_file_order_without_repetition);
 	tcase_add_test(t, a_long_sentence_ends_in_dots);
+	tcase_add_test(t, a_sentence_is_one_printable_line);
 	tcase_add_test(t, no_memory_is_never_silent);
 	tcase_add_test(t, shown_text_is_short_and_printable);
 	tcase_add_test(t, the_nearest_word_is_near);
