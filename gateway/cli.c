@@ -266,7 +266,7 @@ static const struct cli_verb verbs[] = {
 	{ "failover", "CONNECTION[/N]", "move traffic to the other tunnel, or to N; "
 	    "--auto: as configured", "sja", 1, 1, do_failover },
 	{ "reload", "", "apply the changed configuration", "sj", 0, 0, do_reload },
-	{ "version", "", "print the version", "j", 0, 0, do_version },
+	{ "version", "", "print the version", "sj", 0, 0, do_version },
 	{ "help", "", "this text", "", 0, 0, do_help },
 };
 

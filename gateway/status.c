@@ -164,13 +164,24 @@ tunnel_json(struct gw *g, const struct gw_tunnel *t, usec_t now)
 	return o;
 }
 
+/* An IKE SA outlives the path below it by minutes: what the monitor found dead is not up. */
+static bool
+works(const struct gw *g, const struct gw_tunnel *t)
+{
+	struct mon_status m;
+
+	if (!t->up || !monitor_status(g->monitor, t->id, &m))
+		return t->up;
+	return m.verdict != MON_V_DEAD && m.verdict != MON_V_UPLINK;
+}
+
 static enum gw_health
-health(const struct gw_connection *c)
+health(const struct gw *g, const struct gw_connection *c)
 {
 	unsigned up = 0;
 
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
-		up += c->t[i].up;
+		up += works(g, &c->t[i]);
 	if (up == 0 || memchr(c->bucket, MON_NONE, sizeof(c->bucket)) == c->bucket)
 		return GW_DOWN;
 	return up == c->conf->tunnels_n ? GW_UP : GW_DEGRADED;
@@ -198,7 +209,7 @@ connection_json(struct gw *g, struct gw_connection *c, usec_t now)
 		json_array_append_new(tunnels, tunnel_json(g, &c->t[i], now));
 	(void)monitor_moves(g->monitor, c->id, &moves, &last);
 	json_object_set_new(o, "name", json_string(c->conf->name));
-	json_object_set_new(o, "state", json_string(health_name(health(c))));
+	json_object_set_new(o, "state", json_string(health_name(health(g, c))));
 	json_object_set_new(o, "device", json_string(c->conf->device));
 	json_object_set_new(o, "mtu", json_integer(c->mtu));
 	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
@@ -272,7 +283,7 @@ status_json(struct gw *g, const char *only)
 		if (only != NULL && strcmp(only, c->conf->name) != 0)
 			continue;
 		json_array_append_new(list, connection_json(g, c, now));
-		sum[health(c)]++;
+		sum[health(g, c)]++;
 		n++;
 	}
 	json_object_set_new(o, "ok", json_true());
