@@ -345,6 +345,20 @@ on_unprotected(struct ike_sa *sa, const struct msg *m)
 	sa->want_ask = true;
 }
 
+/* An answer is to the exchange that was asked in, else it is none. */
+static enum xchg_judgement
+judge(const struct ike_sa *sa, const struct msg *m, bool response)
+{
+	enum xchg_judgement j = xchg_judge(&sa->x, response, m->h.id);
+	struct ike_hdr asked;
+
+	if (j == XCHG_ANSWER &&
+	    (msg_parse_header(sa->x.out->data, sa->x.out->len, &asked) != MSG_OK ||
+	    asked.exchange != m->h.exchange))
+		return XCHG_STALE;
+	return j;
+}
+
 static void
 on_protected(struct ike_sa *sa, const struct msg *outer)
 {
@@ -359,7 +373,7 @@ on_protected(struct ike_sa *sa, const struct msg *outer)
 		ike->totals.dropped++;
 		return;
 	}
-	switch (xchg_judge(&sa->x, response, m.h.id)) {
+	switch (judge(sa, &m, response)) {
 	case XCHG_NEW:
 		heard(sa);
 		on_request(sa, &m, sound);

@@ -422,8 +422,8 @@ show_child(const struct child *c, struct ike_status *st)
 	st->esp = c->suite;
 	st->child_since = c->since;
 	st->child_rekey_at = or_zero(c->rekey_at);
-	st->ts_local = *c->ts_local;
-	st->ts_remote = *c->ts_remote;
+	st->ts_local = child_ts_local(c);
+	st->ts_remote = child_ts_remote(c);
 }
 
 bool
