@@ -246,8 +246,8 @@ control_free(struct control *c)
 		return;
 	while (c->clients != NULL)
 		client_free(c->clients);
+	unlink(c->path);		/* before we stop answering: then it is surely still ours */
 	evconnlistener_free(c->listener);
-	unlink(c->path);
 	free(c);
 }
 
