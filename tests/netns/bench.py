@@ -53,7 +53,8 @@ class Bench:
 
     def __init__(self, lab, report, here=None, there=None, binary=None, env=None):
         self.lab, self.report = lab, report
-        self.tandem = lib.Tandem(lab, "gw-a", here or ours(), {"psk": PSK.encode() + b"\n"},
+        self.here = here or ours()
+        self.tandem = lib.Tandem(lab, "gw-a", self.here, {"psk": PSK.encode() + b"\n"},
                                  binary=binary, env=env)
         self.charon = lib.StrongSwan(lab, "gw-b", there or theirs())
         self.failed_before = report.failed
@@ -89,11 +90,13 @@ class Bench:
     def change(self, here=None, there=None, psk=None):
         if there:
             self.charon.load(there)
-        if here:
-            self.tandem.configure(here, {"psk": (psk or PSK).encode() + b"\n"})
-            answer = self.tandem.cli("reload")
-            if not answer["ok"]:
-                raise lib.Trouble(f"reload: {answer['error']} {answer['errors']}")
+        self.here = here or self.here
+        self.tandem.configure(self.here, {"psk": (psk or PSK).encode() + b"\n"})
+        answer = self.tandem.cli("reload")
+        if not answer["ok"]:
+            raise lib.Trouble(f"reload: {answer['error']} {answer['errors']}")
+        lib.wait_for("the device to be there again", lambda: "dev td-site" in self.lab.run(
+            "gw-a", "ip", "route", "show", "10.2.0.0/24").stdout, 5)
 
     # ---- what is ----
 
@@ -109,16 +112,22 @@ class Bench:
     def wait_up(self, timeout=10):
         lib.wait_for("the tunnel to be up at both", self.up, timeout, 0.05)
 
+    def at_peer(self):
+        """The peer's IKE SAs with us, without openings that nobody finished."""
+        return [sa for sa in self.charon.list_sas() if sa["name"] == "site"]
+
     def wait_down(self, timeout=10):
         """Gone at both, and each has heard it."""
         lib.wait_for("the tunnel to be gone at both", lambda: self.tunnel()["state"] == "down" and
-                     self.charon.list_sas() == [], timeout, 0.05)
+                     self.at_peer() == [], timeout, 0.05)
 
     def sas(self):
         """(IKE SAs, Child SAs) at Tandem, the same at the peer (only those that carry)."""
-        here, there = self.tandem.status()["ike"], self.charon.list_sas()
+        status, there = self.tandem.status(), self.at_peer()
         carrying = [c for sa in there for c in sa["children"] if c["state"] == "INSTALLED"]
-        return (here["ike_sas"], here["child_sas"]), (len(there), len(carrying))
+        here = status["ike"]
+        trying = status["connections"][0]["tunnels"][1]["ike_state"] != "down"     # tunnel 2, in vain
+        return (here["ike_sas"] - trying, here["child_sas"]), (len(there), len(carrying))
 
     def one_of_each(self, timeout=12):
         """Wait until nothing superfluous is left; True if that came."""

@@ -57,7 +57,7 @@ def ike_keys(log):
 
 def decrypted(file, keys):
     """How many IKE messages are encrypted, how many of them tshark could not open, how many malformed."""
-    first = tshark(file, "-Y", "isakmp.exchangetype == 34 && isakmp.flag_response == 1", "-T", "fields",
+    first = tshark(file, "-Y", "isakmp.exchangetype == 34 && isakmp.rspi != 0", "-T", "fields",
                    "-e", "isakmp.ispi", "-e", "isakmp.rspi")
     spi_i, spi_r = first[-1].split("\t")
     k = keys[0]
