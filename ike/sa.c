@@ -224,7 +224,7 @@ ike_sa_main(const struct tunnel *t)
 static bool
 peer_may_have_it(const struct ike_sa *sa)
 {
-	return sa->state == SA_UP || sa->state == SA_REKEYED;
+	return sa->state == SA_AUTH_SENT || sa->state == SA_UP || sa->state == SA_REKEYED;
 }
 
 void

@@ -112,6 +112,51 @@ START_TEST(before_proof_nothing_is_heard)
 }
 END_TEST
 
+/*
+ * R2: an initiator has sent its proof; now the answer is judged.  What it expects is changed
+ * under its feet, which is as if the responder answered wrongly: another identity, another
+ * secret, selectors wider than were asked for, a suite that was not offered.
+ */
+START_TEST(a_wrong_answer_is_not_taken)
+{
+	struct ike_tunnel *conf;
+	struct prefix net;
+	struct world w;
+
+	world_init(&w, 20, 2);
+	world_pair(&w, 1, 1);
+	while (gate_totals(&w.gate[0]).ike_sas == 0 ||
+	    forge_sa(&w.gate[0])->state != SA_AUTH_SENT)
+		ck_assert(world_step(&w, USEC_S(60)));
+	conf = &((struct tunnel *)map_get(w.gate[0].ike->tunnels, 1))->conf;
+	conf->retry_max = USEC_S(1);
+	switch (_i) {
+	case 0:
+		conf->remote_id.data[0]++;
+		break;
+	case 1:
+		((uint8_t *)(uintptr_t)conf->psk)[0]++;
+		break;
+	case 2:
+	case 3:
+		ck_assert(prefix_parse("10.0.0.0/8", true, &net));
+		(_i == 2 ? &conf->ts_local : &conf->ts_remote)->ts[0] = ts_from_prefix(&net);
+		break;
+	default:
+		conf->esp[0].enc = AEAD_AES_GCM_16_128;
+		break;
+	}
+	world_run(&w, USEC_MS(300));
+	ck_assert_uint_eq(w.gate[0].installed, 0);
+	ck_assert_uint_eq(w.gate[0].ups, 0);
+	ck_assert_uint_eq(w.gate[1].installed, 1);	/* it was told, */
+	ck_assert_uint_eq(w.gate[1].dropped, 1);	/* and told otherwise */
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).ike_sas, 0);
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).ike_sas, 0);
+	world_fini(&w);
+}
+END_TEST
+
 static void
 begin(struct world *w, struct forge *f, struct tape *tape, uint64_t seed)
 {
@@ -193,6 +238,22 @@ START_TEST(a_child_that_is_not_there)
 }
 END_TEST
 
+/* How many Child SAs the answer on the tape says are deleted. */
+static unsigned
+deletes_in(const struct tape *t, struct ike_sa *sa)
+{
+	uint8_t plain[4096];
+	struct pld_delete d;
+	struct rd body;
+	struct msg m;
+
+	ck_assert(tape_open(t, sa, plain, &m));
+	if (!msg_find(&m, PLD_D, &body))
+		return 0;
+	ck_assert(pld_delete_parse(body, &d));
+	return d.n;
+}
+
 /* R21: deletes of every kind end what they name, once, and nothing else. */
 START_TEST(deletes_of_every_kind)
 {
@@ -200,6 +261,7 @@ START_TEST(deletes_of_every_kind)
 	struct forge f;
 	struct world w;
 	uint32_t spi[64], ours;
+	unsigned named;
 
 	begin(&w, &f, &tape, (uint64_t)_i);
 	ours = w.gate[0].out[1];
@@ -216,11 +278,13 @@ START_TEST(deletes_of_every_kind)
 		msg_add_notify(&f.mw, N_AUTHENTICATION_FAILED, NULL, 0);
 	}
 	forge_send(&f);
+	named = deletes_in(&tape, f.as);
 	forge_start(&f);		/* and once more, replayed */
 	pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_IKE, NULL, 0);
 	forge_send(&f);
 	ck_assert_uint_eq(gate_totals(&w.gate[1]).ike_sas, _i < 3);
 	ck_assert_uint_eq(gate_totals(&w.gate[1]).child_sas, _i < 2);
+	ck_assert_uint_eq(named, _i == 2);
 	ck_assert_uint_eq(w.gate[1].downs, _i >= 2);
 	ck_assert_uint_eq(w.gate[1].dropped, _i >= 2);
 	world_fini(&w);
@@ -545,6 +609,7 @@ static void
 fill(TCase *tc)
 {
 	tcase_add_loop_test(tc, before_proof_nothing_is_heard, 0, 6);
+	tcase_add_loop_test(tc, a_wrong_answer_is_not_taken, 0, 5);
 	tcase_add_test(tc, one_child_a_tunnel);
 	tcase_add_test(tc, a_child_that_is_not_there);
 	tcase_add_loop_test(tc, deletes_of_every_kind, 0, 4);
