@@ -11,7 +11,8 @@
 static void
 sa_back(struct esp *e, struct esp_sa *sa, uint32_t tunnel)
 {
-	struct esp_event ev = { .kind = ESP_EV_SA_BACK, .tunnel = tunnel, .spi = sa->spi, .sa = sa };
+	struct esp_event ev = { .kind = ESP_EV_SA_BACK, .tunnel = tunnel, .spi = sa->spi,
+		.sa = sa };
 
 	events_back(&e->events, &ev);
 }
@@ -242,8 +243,8 @@ on_stop(struct esp *e)
 	while (map_each(e->devs, &pos, &key, &value))
 		on_path_del(e, (uint16_t)key);
 	for (unsigned i = 0; i < TUNNEL_CHAINS; i++)
-		while ((t = atomic_load_explicit(&e->tunnels.chain[i], memory_order_relaxed)) != NULL)
-			on_tunnel_del(e, atomic_load_explicit(&t->id, memory_order_relaxed));
+		while ((t = atomic_load(&e->tunnels.chain[i])) != NULL)
+			on_tunnel_del(e, atomic_load(&t->id));
 	e->asked_n = 0;
 }
 

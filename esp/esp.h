@@ -37,10 +37,12 @@ struct esp_path;
  * An inbound SA is installed in one worker.  An outbound SA may be installed in several at
  * once, which share its counter; each gives it back, and control frees it after the last.
  */
-struct esp_sa	*esp_sa_in_new(struct secrets *s, const struct aead_set *a, const struct child_sa *c);
-struct esp_sa	*esp_sa_out_new(struct secrets *s, const struct aead_set *a, const struct child_sa *c,
-		    uint64_t seq);
-void		esp_sa_free(struct secrets *s, struct esp_sa *sa);	/* wipes; NULL is fine */
+struct esp_sa	*esp_sa_in_new(struct secrets *s, const struct aead_set *a,
+		    const struct child_sa *c);
+struct esp_sa	*esp_sa_out_new(struct secrets *s, const struct aead_set *a,
+		    const struct child_sa *c, uint64_t seq);
+/* Wipes; NULL is fine. */
+void		esp_sa_free(struct secrets *s, struct esp_sa *sa);
 uint32_t	esp_sa_spi(const struct esp_sa *sa);	/* of the direction: ours (in), theirs (out) */
 uint32_t	esp_sa_tunnel(const struct esp_sa *sa);
 
@@ -107,8 +109,8 @@ enum esp_cmd_kind {
 					 * still the one in use), in lingers 5 s */
 	ESP_CMD_PATH_SET,		/* path: replaces that of its device */
 	ESP_CMD_PATH_DEL,		/* device */
-	ESP_CMD_ENDPOINT,		/* tunnel, local, remote, socket: where its datagrams go;
-					 * before the first, nothing leaves by the tunnel */
+	ESP_CMD_ENDPOINT,		/* tunnel, local, remote, socket: where its datagrams
+					 * go; before the first, nothing leaves */
 	ESP_CMD_PROBE,			/* probe: send an echo request by this tunnel */
 	ESP_CMD_TUNNEL_DEL,		/* tunnel: give back its SAs and forget it (its counters when
 					 * no path names it any more) */

@@ -15,7 +15,7 @@ struct path_dev {
 	struct esp_tunnel *t[ESP_PATH_TUNNELS];
 	unsigned n;
 	unsigned mtu_min;		/* of its tunnels; 0: none is known */
-	size_t source_hit;		/* where the last inner source was found: look there first */
+	size_t source_hit;		/* where the last inner source was found: asked first */
 };
 
 /*

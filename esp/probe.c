@@ -44,7 +44,7 @@ write_head(struct wr *w, const struct esp_probe *ask, size_t icmp_len)
 	if (v4) {
 		wr_u16(w, 0x4500);
 		wr_u16(w, (uint16_t)(INNER_V4_HEAD + icmp_len));
-		wr_u16(w, 0);			/* identification: with DF none is needed (RFC 6864) */
+		wr_u16(w, 0);		/* identification: none is needed with DF, RFC 6864 */
 		wr_u16(w, IP4_DF);
 		wr_u8(w, PROBE_TTL);
 		wr_u8(w, PROTO_ICMP);

@@ -2,8 +2,8 @@
 /*
  * The ESP packet (RFC 4303 section 2):
  *
- *	SPI 4 | sequence, low half 4 | IV 8 or 16 | inner packet | 1 2 3 .. | pad length | next | ICV
- *	'------------ aad ---------'              '--------- encrypted -----------------------'
+ *	SPI | sequence, low half | IV 8, 16 | inner packet | 1 2 3 .. | pad length | next | ICV
+ *	'--------- aad ---------'           '----------------- encrypted -----------------'
  *
  * With ESN the high half of the number is authenticated but not sent: AEADs have it in the
  * AAD between SPI and low half (RFC 4106 section 5), HMAC has it behind the text (RFC 4303

@@ -17,7 +17,8 @@ enum {
  * esp_sa_take() gave for this packet alone.  PASS, DROP_OUT_NO_BUFFER (not enough room in front
  * or behind: p is untouched) or DROP_OUT_SEAL.
  */
-enum drop	seal_packet(const struct esp_sa *sa, struct aead_scratch *s, struct pkt *p, uint64_t seq);
+enum drop	seal_packet(const struct esp_sa *sa, struct aead_scratch *s, struct pkt *p,
+		    uint64_t seq);
 
 struct opened {
 	uint64_t seq;
@@ -32,6 +33,7 @@ struct opened {
  * PASS, or one of DROP_IN_SHORT, DROP_IN_REPLAY, DROP_IN_AUTH (p is unspecified then) and
  * DROP_IN_PADDING (authentic and marked, but malformed).
  */
-enum drop	open_packet(struct esp_sa *sa, struct aead_scratch *s, struct pkt *p, struct opened *o);
+enum drop	open_packet(struct esp_sa *sa, struct aead_scratch *s, struct pkt *p,
+		    struct opened *o);
 
 #endif

@@ -114,7 +114,8 @@ notify(const char *word)
 }
 
 /* In the child.  Nothing of the broker's may live on here: a copy of a descriptor would keep a
- * device or a claim alive. */
+ * device alive.  But for the claim: as long as an engine is there, whose ports and control socket
+ * are in use, no other instance may start (claim_netns() waits for it). */
 static void
 engine_main(struct broker *b, int sock, pid_t parent)
 {
@@ -126,8 +127,6 @@ engine_main(struct broker *b, int sock, pid_t parent)
 	(void)setpgid(0, 0);			/* a terminal's ^C reaches us by the broker, once */
 	record_fini(&b->record);
 	close(b->signals);
-	if (b->claim >= 0)
-		close(b->claim);
 	if (b->lock >= 0)
 		close(b->lock);
 	if ((err = claim_caps(CAPS_ENGINE, CAPS_ENGINE)) != 0) {
@@ -465,14 +464,34 @@ wait_for_devices(struct broker *b)
 		    "by another process; left alone\"", left, one);
 }
 
+/* The directory and those above it that are not there yet. */
+static int
+make_dir(const char *path)
+{
+	char part[1024];
+	size_t len = strlen(path);
+
+	if (len == 0 || len >= sizeof(part))
+		return -ENAMETOOLONG;
+	for (size_t i = 1; i <= len; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		if (mkdir(part, 0755) != 0 && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
 static int
 prepare(struct broker *b)
 {
 	struct rlimit files;
 	int err;
 
-	if (mkdir(b->conf->state_dir, 0755) != 0 && errno != EEXIST)
-		return fail("start-refused", b->conf->state_dir, -errno);
+	if ((err = make_dir(b->conf->state_dir)) != 0)
+		return fail("start-refused", b->conf->state_dir, err);
 	if (snprintf(b->state, sizeof(b->state), "%s/broker.state", b->conf->state_dir) >=
 	    (int)sizeof(b->state))
 		return fail("start-refused", "name of the state directory", -ENAMETOOLONG);

@@ -12,7 +12,7 @@ struct broker_conf {
 	 * more, leaves no core and is killed when the broker dies. */
 	int (*engine)(int sock, void *arg);
 	void *arg;
-	const char *state_dir;		/* made when it is not there; where the old sysctls are kept */
+	const char *state_dir;		/* made, with its parents, when it is not there */
 	const char *lock;		/* lock file of this state_dir, holds our pid; NULL: none */
 };
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -22,6 +23,40 @@ engine(int sock, void *arg)
 	return gw_run(conf);
 }
 
+static void
+print_errors(const struct config_errors *e, const char *label)
+{
+	for (size_t i = 0; i < e->n; i++)
+		fprintf(stderr, "%s%s\n", label, e->line[i]);
+}
+
+/*
+ * The configuration and the host are looked at by a child of its own, before the broker is:
+ * that one must be without libraries, and the engine may not see all there is to see.
+ * Returns CLI_WELL to go on.
+ */
+static int
+look_first(const char *config)
+{
+	struct config_errors errors = { 0 }, warnings = { 0 };
+	struct secrets *s;
+	struct config *c;
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid > 0 && waitpid(pid, &status, 0) == pid)
+		return WIFEXITED(status) ? WEXITSTATUS(status) : CLI_FAILED;
+	if (pid != 0)
+		return CLI_WELL;		/* no process to be had: the engine will say so */
+	s = secrets_new();
+	c = s != NULL ? config_load(config, s, &errors, &warnings) : NULL;
+	print_errors(&errors, "");
+	print_errors(&warnings, "warning: ");
+	if (c != NULL)
+		findings_log(findings_of_config(c, true));
+	_exit(c != NULL ? CLI_WELL : CLI_FAILED);
+}
+
 int
 cli_run(const struct cli *cli)
 {
@@ -29,6 +64,7 @@ cli_run(const struct cli *cli)
 	char state[sizeof(conf.socket_path) + 8], lock[sizeof(state) + 8];
 	const struct broker_conf broker = { .engine = engine, .arg = &conf, .state_dir = state,
 	    .lock = lock };
+	int code;
 
 	if (strlen(cli->socket) >= sizeof(conf.socket_path) ||
 	    strlen(cli->config) >= sizeof(conf.config_path)) {
@@ -41,14 +77,8 @@ cli_run(const struct cli *cli)
 	snprintf(state, sizeof(state), "%s.state", cli->socket);
 	snprintf(lock, sizeof(lock), "%s/lock", state);
 	log_stamp(getenv("JOURNAL_STREAM") == NULL);	/* the journal has a time of its own */
-	return broker_run(&broker);
-}
-
-static void
-print_errors(const struct config_errors *e, const char *label)
-{
-	for (size_t i = 0; i < e->n; i++)
-		fprintf(stderr, "%s%s\n", label, e->line[i]);
+	code = look_first(conf.config_path);
+	return code == CLI_WELL ? broker_run(&broker) : code;
 }
 
 static void

@@ -125,12 +125,18 @@ authx_on_secret(struct ike_sa *sa)
 	return V_NEXT;
 }
 
-/* The peer has, or may have, an IKE SA that we do not want. */
+/* The peer has, or may have, an IKE SA that we do not want: it is told to delete it. */
 static void
 fail_attempt(struct ike_sa *sa, const char *why)
 {
 	tunnel_failed(sa->tunnel, why);
-	ike_sa_close(sa, why);
+	story(sa, LOG_LEVEL_INFO, "ike-failed", "state=\"%s\" reason=\"%s\"",
+	    ike_sa_state_name(sa->state), why);
+	child_drop_all(sa, why);
+	ike_sa_drop_mine(sa);
+	ike_sa_opened(sa);
+	sa->req.kind = REQ_NONE;
+	ike_sa_state(sa, SA_DELETING);
 }
 
 static bool

@@ -317,8 +317,15 @@ ike_sa_step(struct ike_sa *sa)
 static void
 give_up(struct ike_sa *sa)
 {
+	char refusal[IKE_REASON_MAX];
+
 	switch (sa->state) {
 	case SA_INIT_SENT:
+		if (sa->opening != NULL && sa->opening->refusal_logged) {
+			memcpy(refusal, sa->tunnel->reason, sizeof(refusal));
+			ike_sa_dead(sa, refusal);
+			break;
+		}
 		ike_sa_dead(sa, "the peer does not answer IKE_SA_INIT (is it there, and are UDP "
 		    "500 and 4500 open?)");
 		break;

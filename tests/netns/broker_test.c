@@ -662,9 +662,10 @@ only_one(struct world *w)
 	start_broker(&other);
 	check(wait_broker(&other, 3000) == 1 && log_says(&other, "two instances need two state directories"),
 	    "in another namespace with the same lock file too");
-	snprintf(other.lock, sizeof(other.lock), "%.60s/lock2", w->dir);
+	snprintf(other.dir, sizeof(other.dir), "%.50s/3/4", w->dir);
+	snprintf(other.lock, sizeof(other.lock), "%.60s/lock", other.dir);
 	start_broker(&other);
-	check(wait_hello(&other, PATIENCE_MS), "in another namespace with its own it starts");
+	check(wait_hello(&other, PATIENCE_MS), "in another namespace with its own, made on the way, it starts");
 	(void)kill(other.broker, SIGTERM);
 	check(wait_broker(&other, 3000) == 0, "and stops");
 	other.broker = 0;

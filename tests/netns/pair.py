@@ -57,6 +57,22 @@ class Pair:
                      lambda: self.a.well() and self.b.well() and
                      self.a.live() == self.b.live() and self.a.live(), timeout, 0.1)
 
+    def wreck(self, report, lines=40):
+        """What a person wants to see when a test has failed: both states and the ends of both logs."""
+        for gateway in (self.a, self.b):
+            report.say(f"     ---- gateway {gateway.side}")
+            try:
+                state = gateway.cli("status")
+                report.say(f"     {json.dumps(state['ike'])}")
+                for t in state["connections"][0]["tunnels"]:
+                    report.say("     " + json.dumps({k: t.get(k) for k in (
+                        "name", "state", "live", "verdict", "verdict_reason", "reason", "ike_state",
+                        "spi_in", "spi_out", "rekeys", "ike_rekeys", "rtt_ms", "loss_percent")}))
+            except lib.Trouble as trouble:
+                report.say(f"     {trouble}")
+            with open(gateway.log) as log:
+                report.say("".join("     " + line for line in log.readlines()[-lines:]))
+
     def load(self, seconds, connections=50, rate=1000):
         """Numbered datagrams both ways and TCP lines, LAN to LAN.  Returns what settle() wants."""
         udp = self.lab.stream("lan-a", "udp", LAN_B, rate=rate, time=seconds)

@@ -543,4 +543,37 @@ rig_forge(struct rig *r, int side, const struct forge *g)
 	aead_scratch_free(scratch);
 }
 
+/* ---- scenes: a rig and a bad peer ------------------------------------------------------- */
+
+struct scene {
+	struct rig r;
+	struct forge g;
+	uint8_t inner[2048];
+};
+
+/* A bad peer's packet: `inner` under next header `next`. */
+static inline void
+in_forged(struct scene *s, size_t len, uint8_t next)
+{
+	rig_child(&s->r, AEAD_AES_GCM_16_256, true, 1, 0);
+	forge_inner(&s->g, AEAD_AES_GCM_16_256, s->inner, len, next);
+	s->g.seq = 5;
+	rig_forge(&s->r, 0, &s->g);
+	rig_in(&s->r, 1);
+}
+
+/* The monitor of `side` asks by this tunnel; r->wire has the question. */
+static inline void
+ask(struct rig *r, int side, unsigned tunnel, uint64_t token, uint16_t pad_to, bool v6)
+{
+	struct esp_cmd cmd = { .kind = ESP_CMD_PROBE, .probe = { .tunnel = tunnel, .token = token,
+		.from = inside_of(side, tunnel, v6), .to = inside_of(1 - side, tunnel, v6),
+		.pad_to = pad_to } };
+
+	rig_cmd(r, side, cmd);
+	batch_reset(&r->wire);
+	esp_pending(r->e[side], &r->wire);
+	rig_balance(r);
+}
+
 #endif
