@@ -29,20 +29,23 @@ struct request_rule {
 
 static enum verdict too_late(struct ike_sa *sa, const struct msg *m);
 
+#define S_LATE	(S(SA_REKEYED) | S(SA_DELETING))
+#define P_PEER	(P_IDI | P_SA | P_TSI | P_TSR)
+
 static const struct request_rule requests[] = {
-/* when                          exchange           must                              may */
-{ S(SA_INIT_DONE),               X_IKE_AUTH,        P_IDI | P_AUTH | P_SA | P_TSI | P_TSR, P_IDR | P_AUTH_EXTRA,
-    authx_on_request,  SA_UP,         "peer proves who it is" },
-{ S(SA_INIT_DONE),               X_IKE_AUTH,        P_IDI | P_SA | P_TSI | P_TSR,     P_IDR | P_AUTH_EXTRA,
-    authx_on_eap,      SA_REFUSED,    "peer wants EAP" },
-{ S(SA_UP),                      X_CREATE_CHILD_SA, P_REKEY,                          P_EXTRA,
-    rekeyx_on_request, SA_UP,         "peer rekeys the IKE SA" },
-{ S(SA_UP),                      X_CREATE_CHILD_SA, P_CHILD,                          P_KE | P_CP | P_EXTRA,
-    childx_on_request, SA_UP,         "peer asks for a Child SA" },
-{ S(SA_REKEYED) | S(SA_DELETING), X_CREATE_CHILD_SA, P_SA | P_NONCE,                  P_ANY,
-    too_late,          SA_REKEYED,    "peer asks for an SA too late" },
-{ S(SA_UP) | S(SA_REKEYED) | S(SA_DELETING), X_INFORMATIONAL, 0,                      P_D | P_CP | P_EXTRA,
-    inform_on_request, SA_UP,         "peer informs or asks" },
+/* when                exchange           must              may */
+{ S(SA_INIT_DONE),     X_IKE_AUTH,        P_PEER | P_AUTH,  P_IDR | P_AUTH_EXTRA,
+    authx_on_request,    SA_UP,        "peer proves who it is" },
+{ S(SA_INIT_DONE),     X_IKE_AUTH,        P_PEER,           P_IDR | P_AUTH_EXTRA,
+    authx_on_eap,        SA_REFUSED,   "peer wants EAP" },
+{ S(SA_UP),            X_CREATE_CHILD_SA, P_REKEY,          P_EXTRA,
+    rekeyx_on_request,   SA_UP,        "peer rekeys the IKE SA" },
+{ S(SA_UP),            X_CREATE_CHILD_SA, P_CHILD,          P_KE | P_CP | P_EXTRA,
+    childx_on_request,   SA_UP,        "peer asks for a Child SA" },
+{ S_LATE,              X_CREATE_CHILD_SA, P_SA | P_NONCE,   P_ANY,
+    too_late,            SA_REKEYED,   "peer asks for an SA too late" },
+{ S(SA_UP) | S_LATE,   X_INFORMATIONAL,   0,                P_D | P_CP | P_EXTRA,
+    inform_on_request,   SA_UP,        "peer informs or asks" },
 };
 
 struct answer_rule {

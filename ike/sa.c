@@ -224,7 +224,7 @@ ike_sa_main(const struct tunnel *t)
 static bool
 peer_may_have_it(const struct ike_sa *sa)
 {
-	return sa->state == SA_UP || sa->state == SA_REKEYED;
+	return sa->state == SA_AUTH_SENT || sa->state == SA_UP || sa->state == SA_REKEYED;
 }
 
 void
@@ -237,6 +237,8 @@ ike_sa_close(struct ike_sa *sa, const char *why)
 		return;
 	}
 	child_drop_all(sa, why);
+	ike_sa_drop_theirs(sa);
+	sa->x.busy = false;		/* asked again, the peer is told that it is too late */
 	if (sa->req.kind == REQ_IKE_REKEY && sa->req.wait != WAIT_KEY) {
 		/* The peer may have moved to the heir already: finish it, then close both. */
 		sa->close_why = why;
@@ -244,8 +246,6 @@ ike_sa_close(struct ike_sa *sa, const char *why)
 		return;
 	}
 	ike_sa_drop_mine(sa);
-	ike_sa_drop_theirs(sa);
-	sa->x.busy = false;
 	story(sa, LOG_LEVEL_INFO, "ike-close", "reason=\"%s\"", why);
 	if (sa->tunnel != NULL && sa->state == SA_UP)
 		tunnel_lost(sa->tunnel, sa);

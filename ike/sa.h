@@ -224,6 +224,10 @@ struct ike {
 		uint16_t port[16];	/* ours: with the non-ESP marker */
 		unsigned n;
 	} natt_ports;
+	struct {
+		usec_t since;
+		unsigned n;
+	} refusals;			/* limits answers in the clear */
 	usec_t stranger_at;		/* limits log lines about strangers */
 	unsigned stranger_n;
 	uint8_t *buf, *plain;		/* MSG_LEN_MAX each: a message built, one opened */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <malloc.h>
 #include <string.h>
 
 #include "tests/sim/forge.h"
@@ -112,6 +111,51 @@ START_TEST(before_proof_nothing_is_heard)
 }
 END_TEST
 
+/*
+ * R2: an initiator has sent its proof; now the answer is judged.  What it expects is changed
+ * under its feet, which is as if the responder answered wrongly: another identity, another
+ * secret, selectors wider than were asked for, a suite that was not offered.
+ */
+START_TEST(a_wrong_answer_is_not_taken)
+{
+	struct ike_tunnel *conf;
+	struct prefix net;
+	struct world w;
+
+	world_init(&w, 20, 2);
+	world_pair(&w, 1, 1);
+	while (gate_totals(&w.gate[0]).ike_sas == 0 ||
+	    forge_sa(&w.gate[0])->state != SA_AUTH_SENT)
+		ck_assert(world_step(&w, USEC_S(60)));
+	conf = &((struct tunnel *)map_get(w.gate[0].ike->tunnels, 1))->conf;
+	conf->retry_max = USEC_S(1);
+	switch (_i) {
+	case 0:
+		conf->remote_id.data[0]++;
+		break;
+	case 1:
+		((uint8_t *)(uintptr_t)conf->psk)[0]++;
+		break;
+	case 2:
+	case 3:
+		ck_assert(prefix_parse("10.0.0.0/8", true, &net));
+		(_i == 2 ? &conf->ts_local : &conf->ts_remote)->ts[0] = ts_from_prefix(&net);
+		break;
+	default:
+		conf->esp[0].enc = AEAD_AES_GCM_16_128;
+		break;
+	}
+	world_run(&w, USEC_MS(300));
+	ck_assert_uint_eq(w.gate[0].installed, 0);
+	ck_assert_uint_eq(w.gate[0].ups, 0);
+	ck_assert_uint_eq(w.gate[1].installed, 1);	/* it was told, */
+	ck_assert_uint_eq(w.gate[1].dropped, 1);	/* and told otherwise */
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).ike_sas, 0);
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).ike_sas, 0);
+	world_fini(&w);
+}
+END_TEST
+
 static void
 begin(struct world *w, struct forge *f, struct tape *tape, uint64_t seed)
 {
@@ -193,6 +237,22 @@ START_TEST(a_child_that_is_not_there)
 }
 END_TEST
 
+/* How many Child SAs the answer on the tape says are deleted. */
+static unsigned
+deletes_in(const struct tape *t, struct ike_sa *sa)
+{
+	uint8_t plain[4096];
+	struct pld_delete d;
+	struct rd body;
+	struct msg m;
+
+	ck_assert(tape_open(t, sa, plain, &m));
+	if (!msg_find(&m, PLD_D, &body))
+		return 0;
+	ck_assert(pld_delete_parse(body, &d));
+	return d.n;
+}
+
 /* R21: deletes of every kind end what they name, once, and nothing else. */
 START_TEST(deletes_of_every_kind)
 {
@@ -200,6 +260,7 @@ START_TEST(deletes_of_every_kind)
 	struct forge f;
 	struct world w;
 	uint32_t spi[64], ours;
+	unsigned named;
 
 	begin(&w, &f, &tape, (uint64_t)_i);
 	ours = w.gate[0].out[1];
@@ -216,11 +277,13 @@ START_TEST(deletes_of_every_kind)
 		msg_add_notify(&f.mw, N_AUTHENTICATION_FAILED, NULL, 0);
 	}
 	forge_send(&f);
+	named = deletes_in(&tape, f.as);
 	forge_start(&f);		/* and once more, replayed */
 	pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_IKE, NULL, 0);
 	forge_send(&f);
 	ck_assert_uint_eq(gate_totals(&w.gate[1]).ike_sas, _i < 3);
 	ck_assert_uint_eq(gate_totals(&w.gate[1]).child_sas, _i < 2);
+	ck_assert_uint_eq(named, _i == 2);
 	ck_assert_uint_eq(w.gate[1].downs, _i >= 2);
 	ck_assert_uint_eq(w.gate[1].dropped, _i >= 2);
 	world_fini(&w);
@@ -361,190 +424,11 @@ START_TEST(a_storm_of_errors)
 }
 END_TEST
 
-/* ---- openings ---- */
-
-struct size_watch {
-	size_t asked, largest;
-};
-
-static bool
-watch(void *arg, const struct ike_action *a)
-{
-	struct size_watch *s = arg;
-
-	if (a->local.ip.b[3] == 2 && a->len > s->largest)
-		s->largest = a->len;
-	return false;
-}
-
-/* An opening of gate 0 as it is on the wire. */
-static size_t
-an_opening(struct world *w, uint8_t *data, size_t cap)
-{
-	struct tape tape = { .gate = 0, .exchange_lost = X_IKE_SA_INIT };
-
-	world_weather(w, &(struct weather){ .drop = tape_record, .arg = &tape });
-	world_pair(w, 1, 1);
-	world_run(w, USEC_MS(10));
-	ck_assert_uint_eq(tape.n, 1);
-	ck_assert_uint_le(tape.len, cap);
-	memcpy(data, tape.data, tape.len);
-	return tape.len;
-}
-
-static void
-strangers_welcome(struct world *w)
-{
-	struct ike_tunnel c = world_conf(w, 1, 3, 0);
-
-	c.remote = (struct ip){ .family = AF_UNSPEC };
-	c.remote_id.data[0] = 77;
-	c.start = false;
-	world_set(w, 1, &c);
-}
-
-/* R29: spoofed openings cost a bounded number of half-open SAs, then only cookies, which are
- * no larger than what asked for them; whoever is up stays up, whoever is real gets in. */
-START_TEST(spoofed_openings_are_bounded)
-{
-	struct size_watch s = { 0, 0 };
-	struct endpoint from = { .ip = { .family = AF_INET }, .port = 500 };
-	struct endpoint to = { .port = 500 };
-	struct ike_totals t;
-	uint8_t opening[2048];
-	struct world w;
-
-	world_init(&w, 8, 2);
-	s.asked = an_opening(&w, opening, sizeof(opening));
-	world_weather(&w, &(struct weather){ .loss = 0 });
-	ck_assert(world_run_until_agreed(&w, 1, USEC_S(5)));
-	strangers_welcome(&w);
-	world_weather(&w, &(struct weather){ .drop = watch, .arg = &s });
-	to.ip = w.gate[1].ip;
-	for (unsigned k = 0; k < 50000; k++) {
-		memcpy(from.ip.b, &k, 4);
-		from.ip.b[3] = 100;
-		opening[0] = (uint8_t)k;
-		opening[1] = (uint8_t)(k >> 8);
-		world_inject(&w, 1, &from, &to, (struct slice){ opening, s.asked });
-		if (k % 50 == 0) {
-			world_run(&w, USEC_MS(1));
-			t = gate_totals(&w.gate[1]);
-			ck_assert_uint_le(t.half_open, 101);
-			ck_assert_uint_le(t.ike_sas, 102);
-			ck_assert_uint_le(t.jobs, 102);
-		}
-	}
-	ck_assert_uint_ge(t.cookies_sent, 49800);
-	ck_assert_uint_le(s.largest, s.asked);
-	ck_assert_uint_eq(w.gate[1].downs, 0);
-	/* Somebody real, in the middle of it, shows the cookie and comes in. */
-	world_pair(&w, 2, 1);
-	world_run(&w, USEC_S(1));
-	ck_assert(world_agree(&w, 2));
-	ck_assert(world_agree(&w, 1));
-	world_run(&w, USEC_S(40));
-	t = gate_totals(&w.gate[1]);
-	ck_assert_uint_eq(t.half_open, 0);
-	ck_assert_uint_eq(t.ike_sas, 2);
-	world_fini(&w);
-}
-END_TEST
-
-/* One host that does answer cookies gets no more than its quota. */
-START_TEST(one_source_has_a_quota)
-{
-	struct endpoint from = { .ip = { AF_INET, { 203, 0, 113, 5 } }, .port = 500 };
-	struct endpoint to = { .port = 500 };
-	uint8_t opening[2048];
-	struct world w;
-	size_t len;
-
-	world_init(&w, 9, 2);
-	w.gate[1].ike->env.half_open_cookie = 1000;	/* no cookies: they would stop it sooner */
-	w.gate[1].ike->env.half_open_max = 100;
-	len = an_opening(&w, opening, sizeof(opening));
-	strangers_welcome(&w);
-	to.ip = w.gate[1].ip;
-	for (unsigned k = 0; k < 1000; k++) {
-		opening[0] = (uint8_t)k;
-		opening[1] = (uint8_t)(k >> 8);
-		world_inject(&w, 1, &from, &to, (struct slice){ opening, len });
-	}
-	ck_assert_uint_eq(gate_totals(&w.gate[1]).half_open, 25);
-	for (unsigned k = 0; k < 1000; k++) {
-		from.ip.b[3] = (uint8_t)(k % 200 + 10);
-		opening[2] = (uint8_t)(k >> 8);
-		opening[3] = 9;
-		world_inject(&w, 1, &from, &to, (struct slice){ opening, len });
-	}
-	ck_assert_uint_eq(gate_totals(&w.gate[1]).half_open, 100);
-	ck_assert_uint_le(gate_totals(&w.gate[1]).jobs, 300);
-	world_fini(&w);
-}
-END_TEST
-
-/* R16, R22: mutated and cut openings do not leave memory behind. */
-START_TEST(mutated_openings_leave_nothing)
-{
-	struct endpoint from = { .port = 500 }, to = { .port = 500 };
-	uint8_t opening[2048], bent[2048];
-	struct mallinfo2 before = { 0 }, after;
-	struct world w;
-	size_t len;
-
-	world_init(&w, 10, 2);
-	w.gate[1].ike->env.half_open_cookie = 1000;
-	len = an_opening(&w, opening, sizeof(opening));
-	strangers_welcome(&w);
-	from.ip = w.gate[0].ip;
-	to.ip = w.gate[1].ip;
-	for (unsigned k = 0; k < 60000; k++) {
-		size_t cut = k % 3 == 0 ? rng_below(&w.rng, (uint32_t)len + 1) : len;
-
-		memcpy(bent, opening, len);
-		for (unsigned i = rng_below(&w.rng, 4); i < 4; i++)
-			bent[rng_below(&w.rng, (uint32_t)len)] = (uint8_t)rng_u32(&w.rng);
-		if (cut >= 28 && k % 6 == 0) {	/* a cut that its length field owns up to */
-			bent[26] = (uint8_t)(cut >> 8);
-			bent[27] = (uint8_t)cut;
-		}
-		world_inject(&w, 1, &from, &to, (struct slice){ bent, cut });
-		if (k % 1000 == 999)
-			world_run(&w, USEC_S(40));
-		if (k == 5999)
-			before = mallinfo2();
-	}
-	after = mallinfo2();
-	ck_assert_uint_le(gate_totals(&w.gate[1]).ike_sas, 1);
-	ck_assert_uint_eq(gate_totals(&w.gate[1]).jobs, 0);
-	ck_assert_uint_le(after.uordblks, before.uordblks + (1 << 20));
-	world_fini(&w);
-}
-END_TEST
-
-/* A cookie is taken for its address, nonce and SPI alone, and not for ever. */
-START_TEST(cookies_are_asked_for)
-{
-	struct world w;
-
-	world_init(&w, 11, 2);
-	w.gate[0].ike->env.half_open_cookie = w.gate[1].ike->env.half_open_cookie = 0;
-	world_pair(&w, 1, 1);
-	world_pair(&w, 2, 2);
-	world_run(&w, USEC_S(1));
-	ck_assert(world_agree(&w, 1));
-	ck_assert(world_agree(&w, 2));
-	ck_assert_uint_eq(gate_totals(&w.gate[0]).cookies_sent, 1);
-	ck_assert_uint_eq(gate_totals(&w.gate[1]).cookies_sent, 1);
-	world_fini(&w);
-}
-END_TEST
-
 static void
 fill(TCase *tc)
 {
 	tcase_add_loop_test(tc, before_proof_nothing_is_heard, 0, 6);
+	tcase_add_loop_test(tc, a_wrong_answer_is_not_taken, 0, 5);
 	tcase_add_test(tc, one_child_a_tunnel);
 	tcase_add_test(tc, a_child_that_is_not_there);
 	tcase_add_loop_test(tc, deletes_of_every_kind, 0, 4);
@@ -552,10 +436,6 @@ fill(TCase *tc)
 	tcase_add_test(tc, payloads_missing_or_doubled);
 	tcase_add_test(tc, every_flipped_byte_is_dropped);
 	tcase_add_test(tc, a_storm_of_errors);
-	tcase_add_test(tc, spoofed_openings_are_bounded);
-	tcase_add_test(tc, one_source_has_a_quota);
-	tcase_add_test(tc, mutated_openings_leave_nothing);
-	tcase_add_test(tc, cookies_are_asked_for);
 }
 
 UNIT_MAIN("sim/hostile", fill)
