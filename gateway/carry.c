@@ -14,7 +14,7 @@ static void
 ike_send(struct gw *g, const struct ike_action *a)
 {
 	bool v6 = a->remote.ip.family == AF_INET6;
-	bool natt = a->local.port == g->config->natt_port;
+	bool natt = a->local.port == g->natt_port;
 	int fd = g->sock[natt ? (v6 ? SOCK_NATT6 : SOCK_NATT4) : (v6 ? SOCK_IKE6 : SOCK_IKE4)];
 	char to[ENDPOINT_STRLEN];
 	int err;
@@ -28,10 +28,27 @@ ike_send(struct gw *g, const struct ike_action *a)
 }
 
 static void
+sa_drop(struct gw *g, uint32_t spi_in)
+{
+	struct gw_sa *sa = map_del(g->sas, spi_in);
+	struct esp_cmd cmd = { .kind = ESP_CMD_SA_DROP, .spi = spi_in };
+
+	if (sa == NULL)
+		return;
+	cmd.tunnel = sa->tunnel;
+	cmd.peer_spi = sa->spi_out;
+	esp_sa_free(g->secrets, sa->out);
+	free(sa);
+	gw_esp(g, &cmd);
+}
+
+static void
 sa_in(struct gw *g, struct child_sa *child)
 {
 	struct gw_sa *sa = calloc(1, sizeof(*sa));
 	struct esp_cmd cmd = { .kind = ESP_CMD_SA_IN, .tunnel = child->tunnel };
+
+	sa_drop(g, child->spi_in);	/* the same SPI twice: the newer is meant */
 
 	cmd.sa = esp_sa_in_new(g->secrets, g->aeads, child);
 	if (sa != NULL) {
@@ -84,21 +101,6 @@ sa_out(struct gw *g, uint32_t spi_in)
 		connection_mtu(g, t->c);
 		connection_path(g, t->c);
 	}
-}
-
-static void
-sa_drop(struct gw *g, uint32_t spi_in)
-{
-	struct gw_sa *sa = map_del(g->sas, spi_in);
-	struct esp_cmd cmd = { .kind = ESP_CMD_SA_DROP, .spi = spi_in };
-
-	if (sa == NULL)
-		return;
-	cmd.tunnel = sa->tunnel;
-	cmd.peer_spi = sa->spi_out;
-	esp_sa_free(g->secrets, sa->out);
-	free(sa);
-	gw_esp(g, &cmd);
 }
 
 static void

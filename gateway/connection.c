@@ -17,9 +17,11 @@
 #include "base/log.h"
 #include "gateway/gateway.h"
 
+#define NO_DEVICE	UINT16_MAX	/* no index yet */
 #define MTU_FLOOR	576		/* below this inner IPv4 makes no sense */
+#define MTU_USUAL	1500		/* outer, before anything is known */
 
-/* ---- requests to the host ------------------------------------------------------------------ */
+/* ---- requests to the host ------------------------------------------------------------- */
 
 static void
 ask(struct gw *g, const struct gw_connection *c, struct host_request *q)
@@ -160,19 +162,27 @@ connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
 	}
 	c->device_open = worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_ADD,
 	    .index = c->device, .fd = a->fd });
+	if (!c->device_open) {
+		log_event(LOG_LEVEL_ERROR, "no-memory", "connection=%s what=device", c->conf->name);
+		close(a->fd);
+	}
 }
 
-/* ---- MTU and path ----------------------------------------------------------------------------- */
+/* ---- MTU and path --------------------------------------------------------------------- */
 
 static unsigned
 tunnel_mtu(const struct gw_tunnel *t)
 {
 	const struct config_connection *conf = t->c->conf;
 	enum aead_id aead = t->aead != AEAD_NONE ? t->aead : conf->esp[0].enc;
-	unsigned outer = conf->outer_mtu != 0 ? conf->outer_mtu : t->outer_mtu;
+	unsigned outer = conf->outer_mtu != 0 ? conf->outer_mtu : t->outer_mtu, mtu;
 	uint8_t family = t->conf->remote.family == AF_INET6 ? AF_INET6 : AF_INET;
-	unsigned mtu = esp_inside_mtu(aead, outer != 0 ? outer : 1500, family);
 
+	if (outer == 0)
+		outer = MTU_USUAL;
+	if (outer > WORKER_MTU_MAX)		/* loopback has 65,536 */
+		outer = WORKER_MTU_MAX;
+	mtu = esp_inside_mtu(aead, outer, family);
 	return mtu < MTU_FLOOR ? MTU_FLOOR : mtu;
 }
 
@@ -272,7 +282,7 @@ connection_carries(const struct gw_connection *c, unsigned index)
 	return memchr(c->bucket, (int)index, sizeof(c->bucket)) != NULL;
 }
 
-/* ---- what the machines are told --------------------------------------------------------------- */
+/* ---- what the machines are told ------------------------------------------------------- */
 
 void
 tunnel_ike_set(struct gw *g, struct gw_tunnel *t)
@@ -287,8 +297,8 @@ tunnel_ike_set(struct gw *g, struct gw_tunnel *t)
 	snprintf(k->name, sizeof(k->name), "%s/%u", conf->name, t->index + 1);
 	k->local = t->conf->local;
 	k->remote = t->conf->remote;
-	k->local_port = g->config->port;
-	k->local_natt_port = g->config->natt_port;
+	k->local_port = g->port;
+	k->local_natt_port = g->natt_port;
 	k->remote_port = t->conf->remote_port;
 	k->local_id = t->conf->local_id;
 	k->remote_id = t->conf->remote_id;
@@ -325,7 +335,7 @@ monitor_set(struct gw *g, const struct gw_connection *c)
 	gw_monitor(g, &(struct mon_fact){ .kind = MON_SET, .connection = c->id, .conf = &m });
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------- */
 
 static bool
 device_index(struct gw *g, uint16_t *index)
@@ -355,7 +365,19 @@ tunnels_init(struct gw *g, struct gw_connection *c)
 		if (!map_put(g->tunnels, t->id, t))
 			return false;
 	}
-	return true;
+	/* A first look at the counters, which also makes the later ones sure of their place. */
+	return heap_set(&g->samples, &c->sample, loop_now());
+}
+
+static void
+connection_free(struct gw *g, struct gw_connection *c)
+{
+	for (unsigned i = 0; i < CONFIG_TUNNELS; i++)
+		(void)map_del(g->tunnels, c->t[i].id);
+	heap_remove(&g->samples, &c->sample);
+	if (c->device != NO_DEVICE)
+		g->devices[c->device / 64] &= ~(1ull << c->device % 64);
+	free(c);
 }
 
 bool
@@ -367,10 +389,11 @@ connection_add(struct gw *g, const struct config_connection *conf)
 		return false;
 	c->conf = conf;
 	c->id = ++g->next_id;
+	c->device = NO_DEVICE;
 	memset(c->bucket, MON_NONE, sizeof(c->bucket));
 	if (!device_index(g, &c->device) || !tunnels_init(g, c)) {
 		log_event(LOG_LEVEL_ERROR, "no-room", "connection=%s", conf->name);
-		free(c);
+		connection_free(g, c);
 		return false;
 	}
 	while (*last != NULL)
@@ -422,8 +445,6 @@ connection_del(struct gw *g, struct gw_connection *c)
 	gw_monitor(g, &(struct mon_fact){ .kind = MON_DEL, .connection = c->id });
 	gw_esp(g, &cmd);
 	host_down(g, c);
-	(void)heap_set(&g->samples, &c->sample, USEC_NEVER);
-	g->devices[c->device / 64] &= ~(1ull << c->device % 64);
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
@@ -431,7 +452,7 @@ connection_del(struct gw *g, struct gw_connection *c)
 		q = &(*q)->next_touched;
 	if (*q == c)
 		*q = c->next_touched;
-	free(c);
+	connection_free(g, c);
 }
 
 static bool

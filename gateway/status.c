@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway/findings.h"
+#include "gateway/control.h"
 #include "gateway/gateway.h"
 #include "gateway/version.h"
 
@@ -90,7 +91,7 @@ add_ike(json_t *o, const struct gw_tunnel *t, const struct ike_status *st, usec_
 	json_object_set_new(o, "selectors_local", selectors_json(&st->ts_local));
 	json_object_set_new(o, "selectors_remote", selectors_json(&st->ts_remote));
 	if (!t->up && st->reason[0] != '\0')
-		json_object_set_new(o, "reason", json_string(st->reason));
+		json_object_set_new(o, "reason", control_text(st->reason));
 }
 
 static void
@@ -98,7 +99,7 @@ add_monitor(json_t *o, const struct mon_status *m, usec_t now)
 {
 	json_object_set_new(o, "verdict", json_string(mon_verdict_name(m->verdict)));
 	json_object_set_new(o, "verdict_since_s", seconds_ago(m->since, now));
-	json_object_set_new(o, "verdict_reason", json_string(m->reason));
+	json_object_set_new(o, "verdict_reason", control_text(m->reason));
 	json_object_set_new(o, "judged_by", json_string(m->by_echo ? "echo" : "ike"));
 	json_object_set_new(o, "rtt_ms", m->rtt == 0 ? json_null() :
 	    json_real((double)m->rtt / 1e3));
@@ -150,7 +151,7 @@ tunnel_json(struct gw *g, const struct gw_tunnel *t, usec_t now)
 	json_object_set_new(o, "address_present", json_boolean(t->present));
 	json_object_set_new(o, "carrier", json_boolean(t->carrier));
 	json_object_set_new(o, "outer_mtu", json_integer(t->outer_mtu));
-	json_object_set_new(o, "reason", json_string(t->reason));
+	json_object_set_new(o, "reason", control_text(t->reason));
 	if (ike != NULL && ike_status(g->ike, t->id, ike))
 		add_ike(o, t, ike, now);
 	if (!t->present)
@@ -213,7 +214,7 @@ connection_json(struct gw *g, struct gw_connection *c, usec_t now)
 	json_object_set_new(o, "mtu", json_integer(c->mtu));
 	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
 	json_object_set_new(o, "networks", networks);
-	json_object_set_new(o, "why", json_string(c->why));
+	json_object_set_new(o, "why", control_text(c->why));
 	json_object_set_new(o, "failovers", json_integer(moves));
 	json_object_set_new(o, "last_failover_s", seconds_ago(last, now));
 	json_object_set_new(o, "tunnels", tunnels);
@@ -289,8 +290,8 @@ status_json(struct gw *g, const char *only)
 	json_object_set_new(o, "schema", json_integer(TANDEM_SCHEMA));
 	json_object_set_new(o, "version", json_string(TANDEM_VERSION));
 	json_object_set_new(o, "uptime_s", seconds_ago(g->started, now));
-	json_object_set_new(o, "state", json_string(health_name(n > 0 && sum[GW_DOWN] == n ?
-	    GW_DOWN : sum[GW_DOWN] + sum[GW_DEGRADED] > 0 ? GW_DEGRADED : GW_UP)));
+	json_object_set_new(o, "state", json_string(health_name(!g->ready || sum[GW_DOWN] > 0 ?
+	    GW_DOWN : sum[GW_DEGRADED] > 0 ? GW_DEGRADED : GW_UP)));
 	json_object_set_new(o, "connections", list);
 	json_object_set_new(o, "drops", drops_json(g, &st));
 	json_object_set_new(o, "packets", packets_json(&st));
