@@ -128,6 +128,8 @@ esp_fact(struct gw *g, const struct esp_event *ev)
 {
 	switch (ev->kind) {
 	case ESP_EV_SA_BACK:
+		gw_sa_back(g, ev->sa);
+		return;
 	case ESP_EV_PATH_BACK:
 		esp_back(g, ev);
 		return;
@@ -417,6 +419,7 @@ machines_new(struct gw *g)
 	g->monitor = monitor_new(&g->rng);
 	g->tunnels = map_new(rng_u64(&g->rng));
 	g->sas = map_new(rng_u64(&g->rng));
+	g->lent = map_new(rng_u64(&g->rng));
 	g->nl = nl_open();
 	g->news = nl_watch();
 	g->jobs = jobs_new(0);
@@ -427,7 +430,7 @@ machines_new(struct gw *g)
 	    PKT_HEADROOM + WORKER_STRAY_MAX + PKT_TAILROOM))
 		return false;
 	return g->ike != NULL && g->monitor != NULL && g->tunnels != NULL && g->sas != NULL &&
-	    g->nl != NULL && g->news != NULL && g->jobs != NULL && g->worker != NULL;
+	    g->lent != NULL && g->nl != NULL && g->news != NULL && g->jobs != NULL && g->worker != NULL;
 }
 
 static bool
@@ -511,6 +514,7 @@ machines_free(struct gw *g)
 	batch_fini(&g->in);
 	heap_fini(&g->samples);
 	map_free(g->sas);
+	map_free(g->lent);
 	map_free(g->tunnels);
 	nl_close(g->nl);
 	nl_close(g->news);

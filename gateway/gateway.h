@@ -40,6 +40,7 @@ struct gw_tunnel {
 	usec_t since;			/* of up / down */
 	char reason[IKE_REASON_MAX];	/* why it is down */
 	struct endpoint local, remote;	/* outer, as ESP goes now */
+	uint32_t spi_in;		/* of the Child SA by which IKE wants to send; 0 before the first */
 	enum aead_id aead;		/* of the Child SA; AEAD_NONE before the first */
 	unsigned outer_mtu;		/* of the route to the peer, or configured */
 	bool present, carrier;		/* its outside address is there; its uplink has carrier */
@@ -67,7 +68,9 @@ struct gw_connection {
 /* A Child SA as control sees it, by our SPI. */
 struct gw_sa {
 	uint32_t tunnel, spi_in, spi_out;
-	struct esp_sa *out;		/* until IKE says it may be used */
+	struct esp_sa *out;		/* not lent to the worker: not used yet, or not any more */
+	struct esp_sa *lent;		/* the same while the worker sends by it */
+	bool used;			/* IKE has said once that it may be used */
 	struct endpoint local, remote;
 	enum aead_id aead;
 };
@@ -95,6 +98,7 @@ struct gw {
 	struct gw_connection *connections;	/* in configured order */
 	struct map *tunnels;		/* id -> gw_tunnel */
 	struct map *sas;		/* spi_in -> gw_sa */
+	struct map *lent;		/* address of an outbound esp_sa at the worker -> its gw_sa */
 	struct heap samples;
 	struct gw_connection *touched;
 	uint32_t next_id;
@@ -130,6 +134,7 @@ void		gw_esp(struct gw *g, const struct esp_cmd *cmd);	/* post to the worker */
 
 /* ---- carry.c ---- */
 void		gw_drain(struct gw *g, usec_t now);	/* all actions of the machines */
+void		gw_sa_back(struct gw *g, struct esp_sa *back);	/* the worker gave it back */
 
 /* ---- connection.c ---- */
 /* False (logged): no memory or no device index. */
