@@ -361,7 +361,7 @@ on_hup(void *arg)
 static void
 stop_more(struct gw *g, usec_t now)
 {
-	struct host_request q = { .op = HOST_STOP, .keep_guards = true };
+	struct host_request q = { .op = HOST_STOP };
 	struct ike_totals t;
 
 	if (g->undone) {
@@ -372,7 +372,6 @@ stop_more(struct gw *g, usec_t now)
 	if (g->stop_at == USEC_NEVER || (t.ike_sas > 0 && now < g->stop_at))
 		return;
 	g->stop_at = USEC_NEVER;
-	connection_guards_keep_always(g);
 	if (!hostlink_ask(g->host, &q, COOKIE_HOST))
 		g->undone = true;
 }

@@ -88,6 +88,7 @@ struct gw {
 	struct aead_set *aeads;
 	struct rng rng;
 	struct config *config;
+	const struct config *next;	/* while a reload is applied: what comes; else NULL */
 	struct ike *ike;
 	struct monitor *monitor;
 	struct worker *worker;
@@ -151,7 +152,6 @@ void		connection_mtu(struct gw *g, struct gw_connection *c);
  * loosened. */
 void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
-void		connection_guards_keep_always(struct gw *g);	/* at a clean stop */
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
 
