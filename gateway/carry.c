@@ -38,6 +38,8 @@ sa_drop(struct gw *g, uint32_t spi_in)
 	cmd.tunnel = sa->tunnel;
 	cmd.peer_spi = sa->spi_out;
 	esp_sa_free(g->secrets, sa->out);
+	if (sa->lent != NULL)
+		(void)map_del(g->lent, (uintptr_t)sa->lent);
 	free(sa);
 	gw_esp(g, &cmd);
 }
@@ -52,9 +54,10 @@ sa_in(struct gw *g, struct child_sa *child)
 
 	cmd.sa = esp_sa_in_new(g->secrets, g->aeads, child);
 	if (sa != NULL) {
-		*sa = (struct gw_sa){ child->tunnel, child->spi_in, child->spi_out,
-		    esp_sa_out_new(g->secrets, g->aeads, child, 0), child->local,
-		    child->remote, child->aead };
+		*sa = (struct gw_sa){ .tunnel = child->tunnel, .spi_in = child->spi_in,
+		    .spi_out = child->spi_out, .local = child->local, .remote = child->remote,
+		    .aead = child->aead,
+		    .out = esp_sa_out_new(g->secrets, g->aeads, child, 0) };
 	}
 	secret_free(g->secrets, child);
 	if (sa == NULL || sa->out == NULL || cmd.sa == NULL ||
@@ -82,18 +85,14 @@ endpoint_set(struct gw *g, struct gw_tunnel *t, const struct endpoint *local,
 	gw_esp(g, &cmd);
 }
 
+/* Let the worker send by it.  While it is there it is known as lent. */
 static void
-sa_out(struct gw *g, uint32_t spi_in)
+lend(struct gw *g, struct gw_tunnel *t, struct gw_sa *sa)
 {
-	struct gw_sa *sa = map_get(g->sas, spi_in);
-	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
-	struct esp_cmd cmd = { .kind = ESP_CMD_SA_OUT };
+	struct esp_cmd cmd = { .kind = ESP_CMD_SA_OUT, .tunnel = t->id, .sa = sa->out };
 
-	if (t == NULL || sa->out == NULL)
-		return;
-	endpoint_set(g, t, &sa->local, &sa->remote);
-	cmd.tunnel = sa->tunnel;
-	cmd.sa = sa->out;
+	if (map_put(g->lent, (uintptr_t)sa->out, sa))
+		sa->lent = sa->out;	/* else it cannot be lent twice */
 	sa->out = NULL;
 	gw_esp(g, &cmd);
 	if (t->aead != sa->aead) {
@@ -101,6 +100,45 @@ sa_out(struct gw *g, uint32_t spi_in)
 		connection_mtu(g, t->c);
 		connection_path(g, t->c);
 	}
+}
+
+/*
+ * IKE may return to a Child SA that it had left: of two IKE SAs of both ends at once, or of two
+ * rekeys, the one that was used last need not be the one that stays.  The worker may have it
+ * still, or on its way back: then it is lent again when it arrives, with its counter as it was.
+ */
+static void
+sa_out(struct gw *g, uint32_t spi_in)
+{
+	struct gw_sa *sa = map_get(g->sas, spi_in);
+	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
+
+	if (t == NULL)
+		return;
+	t->spi_in = spi_in;
+	if (!sa->used)
+		endpoint_set(g, t, &sa->local, &sa->remote);
+	sa->used = true;
+	if (sa->out != NULL)
+		lend(g, t, sa);
+}
+
+void
+gw_sa_back(struct gw *g, struct esp_sa *back)
+{
+	struct gw_sa *sa = map_del(g->lent, (uintptr_t)back);
+	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
+
+	if (t == NULL) {
+		if (sa != NULL)
+			sa->lent = NULL;
+		esp_sa_free(g->secrets, back);
+		return;
+	}
+	sa->lent = NULL;
+	sa->out = back;
+	if (t->spi_in == sa->spi_in)
+		lend(g, t, sa);
 }
 
 static void

@@ -38,18 +38,42 @@ name_device(const struct config_connection *conf, struct host_request *q)
 }
 
 static bool
-is_default(const struct prefix *p)
+has_prefix(const struct config_connection *conf, const struct prefix *p)
 {
-	return p->len == 0;
+	for (size_t i = 0; i < conf->networks_n; i++)
+		if (conf->networks[i].len == p->len && ip_equal(&conf->networks[i].ip, &p->ip))
+			return true;
+	return false;
 }
 
-static void
-guard(struct gw *g, const struct gw_connection *c, const struct prefix *p, bool add)
+/* Connections may share a network, and its guard: the strongest wish of them counts. */
+static enum config_guard
+guard_wish(const struct config *config, const struct prefix *p)
 {
-	struct host_request q = { .op = add ? HOST_ROUTE_ADD : HOST_ROUTE_DEL, .prefix = *p,
-	    .metric = HOST_GUARD_METRIC, .unreachable = true };
+	enum config_guard wish = GUARD_OFF;
 
-	if (!is_default(p) && c->conf->guard != GUARD_OFF)
+	for (size_t i = 0; i < config->connection_n; i++) {
+		const struct config_connection *c = &config->connection[i];
+
+		if (wish != GUARD_ALWAYS && config_guards(c, p) && has_prefix(c, p))
+			wish = c->guard;
+	}
+	return wish;
+}
+
+/*
+ * The guard of a network of `c`, as the configuration wants it that holds or is about to: it is
+ * made, or stays, without a moment in which clear text could pass, or goes.
+ */
+static void
+guard(struct gw *g, const struct gw_connection *c, const struct prefix *p)
+{
+	enum config_guard wish = guard_wish(g->next != NULL ? g->next : g->config, p);
+	struct host_request q = { .op = wish != GUARD_OFF ? HOST_ROUTE_ADD : HOST_ROUTE_DEL,
+	    .prefix = *p, .metric = HOST_GUARD_METRIC, .unreachable = true,
+	    .keep_guards = wish == GUARD_ALWAYS };
+
+	if (config_guards(c->conf, p))
 		ask(g, c, &q);
 }
 
@@ -132,7 +156,7 @@ host_up(struct gw *g, struct gw_connection *c)
 	if (g->config->host == HOST_MANAGE)
 		forwarding(g, c);
 	for (size_t i = 0; i < c->conf->networks_n; i++)
-		guard(g, c, &c->conf->networks[i], true);
+		guard(g, c, &c->conf->networks[i]);
 	name_device(c->conf, &q);
 	ask(g, c, &q);
 	loose_filter(g, c);
@@ -431,7 +455,7 @@ host_down(struct gw *g, struct gw_connection *c)
 	    .index = c->device });
 	ask(g, c, &q);
 	for (size_t i = 0; i < c->conf->networks_n; i++)
-		guard(g, c, &c->conf->networks[i], false);
+		guard(g, c, &c->conf->networks[i]);
 }
 
 void
@@ -455,15 +479,6 @@ connection_del(struct gw *g, struct gw_connection *c)
 	connection_free(g, c);
 }
 
-static bool
-has_prefix(const struct config_connection *conf, const struct prefix *p)
-{
-	for (size_t i = 0; i < conf->networks_n; i++)
-		if (conf->networks[i].len == p->len && ip_equal(&conf->networks[i].ip, &p->ip))
-			return true;
-	return false;
-}
-
 /* Routes that the new configuration has more are added before those it lacks go. */
 static void
 routes_change(struct gw *g, struct gw_connection *c, const struct config_connection *from)
@@ -476,7 +491,7 @@ routes_change(struct gw *g, struct gw_connection *c, const struct config_connect
 		const struct prefix *p = &c->conf->networks[i];
 
 		if (!has_prefix(from, p) || from->guard != c->conf->guard)
-			guard(g, c, p, true);
+			guard(g, c, p);
 		if (!has_prefix(from, p) || metric)
 			route(g, c, p, true);
 	}
@@ -486,7 +501,7 @@ routes_change(struct gw *g, struct gw_connection *c, const struct config_connect
 		if (!has_prefix(c->conf, p) || metric)
 			route(g, &old, p, false);
 		if (!has_prefix(c->conf, p) || (c->conf->guard == GUARD_OFF && from->guard != GUARD_OFF))
-			guard(g, &old, p, false);
+			guard(g, &old, p);
 	}
 }
 
@@ -511,13 +526,4 @@ connection_change(struct gw *g, struct gw_connection *c, const struct config_con
 		if (rekey && c->t[i].up)
 			gw_ike(g, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = c->t[i].id });
 	}
-}
-
-void
-connection_guards_keep_always(struct gw *g)
-{
-	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
-		if (c->conf->guard == GUARD_ON)
-			for (size_t i = 0; i < c->conf->networks_n; i++)
-				guard(g, c, &c->conf->networks[i], false);
 }

@@ -128,6 +128,8 @@ esp_fact(struct gw *g, const struct esp_event *ev)
 {
 	switch (ev->kind) {
 	case ESP_EV_SA_BACK:
+		gw_sa_back(g, ev->sa);
+		return;
 	case ESP_EV_PATH_BACK:
 		esp_back(g, ev);
 		return;
@@ -359,7 +361,7 @@ on_hup(void *arg)
 static void
 stop_more(struct gw *g, usec_t now)
 {
-	struct host_request q = { .op = HOST_STOP, .keep_guards = true };
+	struct host_request q = { .op = HOST_STOP };
 	struct ike_totals t;
 
 	if (g->undone) {
@@ -370,7 +372,6 @@ stop_more(struct gw *g, usec_t now)
 	if (g->stop_at == USEC_NEVER || (t.ike_sas > 0 && now < g->stop_at))
 		return;
 	g->stop_at = USEC_NEVER;
-	connection_guards_keep_always(g);
 	if (!hostlink_ask(g->host, &q, COOKIE_HOST))
 		g->undone = true;
 }
@@ -417,6 +418,7 @@ machines_new(struct gw *g)
 	g->monitor = monitor_new(&g->rng);
 	g->tunnels = map_new(rng_u64(&g->rng));
 	g->sas = map_new(rng_u64(&g->rng));
+	g->lent = map_new(rng_u64(&g->rng));
 	g->nl = nl_open();
 	g->news = nl_watch();
 	g->jobs = jobs_new(0);
@@ -427,7 +429,7 @@ machines_new(struct gw *g)
 	    PKT_HEADROOM + WORKER_STRAY_MAX + PKT_TAILROOM))
 		return false;
 	return g->ike != NULL && g->monitor != NULL && g->tunnels != NULL && g->sas != NULL &&
-	    g->nl != NULL && g->news != NULL && g->jobs != NULL && g->worker != NULL;
+	    g->lent != NULL && g->nl != NULL && g->news != NULL && g->jobs != NULL && g->worker != NULL;
 }
 
 static bool
@@ -511,6 +513,7 @@ machines_free(struct gw *g)
 	batch_fini(&g->in);
 	heap_fini(&g->samples);
 	map_free(g->sas);
+	map_free(g->lent);
 	map_free(g->tunnels);
 	nl_close(g->nl);
 	nl_close(g->news);

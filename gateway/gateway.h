@@ -40,6 +40,7 @@ struct gw_tunnel {
 	usec_t since;			/* of up / down */
 	char reason[IKE_REASON_MAX];	/* why it is down */
 	struct endpoint local, remote;	/* outer, as ESP goes now */
+	uint32_t spi_in;		/* of the Child SA by which IKE wants to send; 0 before the first */
 	enum aead_id aead;		/* of the Child SA; AEAD_NONE before the first */
 	unsigned outer_mtu;		/* of the route to the peer, or configured */
 	bool present, carrier;		/* its outside address is there; its uplink has carrier */
@@ -67,7 +68,9 @@ struct gw_connection {
 /* A Child SA as control sees it, by our SPI. */
 struct gw_sa {
 	uint32_t tunnel, spi_in, spi_out;
-	struct esp_sa *out;		/* until IKE says it may be used */
+	struct esp_sa *out;		/* not lent to the worker: not used yet, or not any more */
+	struct esp_sa *lent;		/* the same while the worker sends by it */
+	bool used;			/* IKE has said once that it may be used */
 	struct endpoint local, remote;
 	enum aead_id aead;
 };
@@ -85,6 +88,7 @@ struct gw {
 	struct aead_set *aeads;
 	struct rng rng;
 	struct config *config;
+	const struct config *next;	/* while a reload is applied: what comes; else NULL */
 	struct ike *ike;
 	struct monitor *monitor;
 	struct worker *worker;
@@ -95,6 +99,7 @@ struct gw {
 	struct gw_connection *connections;	/* in configured order */
 	struct map *tunnels;		/* id -> gw_tunnel */
 	struct map *sas;		/* spi_in -> gw_sa */
+	struct map *lent;		/* address of an outbound esp_sa at the worker -> its gw_sa */
 	struct heap samples;
 	struct gw_connection *touched;
 	uint32_t next_id;
@@ -130,6 +135,7 @@ void		gw_esp(struct gw *g, const struct esp_cmd *cmd);	/* post to the worker */
 
 /* ---- carry.c ---- */
 void		gw_drain(struct gw *g, usec_t now);	/* all actions of the machines */
+void		gw_sa_back(struct gw *g, struct esp_sa *back);	/* the worker gave it back */
 
 /* ---- connection.c ---- */
 /* False (logged): no memory or no device index. */
@@ -146,7 +152,6 @@ void		connection_mtu(struct gw *g, struct gw_connection *c);
  * loosened. */
 void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
-void		connection_guards_keep_always(struct gw *g);	/* at a clean stop */
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
 

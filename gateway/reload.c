@@ -122,12 +122,14 @@ gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warn
 		return false;
 	}
 	n = config_diff(from, to, ops, max);
+	g->next = to;
 	for (size_t i = 0; i < n; i++) {	/* removals are the first of them */
 		summarize(&ops[i], summary, cap);
 		apply(g, &ops[i], to);
 	}
 	repoint(g, to);
 	g->config = to;
+	g->next = NULL;
 	config_free(from);
 	free(ops);
 	if (n == 0)

@@ -60,6 +60,19 @@ selectors_json(const struct ts_list *l)
 	return a;
 }
 
+/* The last failure; before the first there is only what IKE is at. */
+static const char *
+why_down(const struct ike_status *st)
+{
+	if (st->reason[0] != '\0')
+		return st->reason;
+	if (strcmp(st->state, "connecting") == 0)
+		return "opening; no answer from the peer yet";
+	if (strcmp(st->state, "waiting") == 0)
+		return "waiting for the peer to open (mode: add)";
+	return st->state;
+}
+
 static void
 add_ike(json_t *o, const struct gw_tunnel *t, const struct ike_status *st, usec_t now)
 {
@@ -90,8 +103,8 @@ add_ike(json_t *o, const struct gw_tunnel *t, const struct ike_status *st, usec_
 	json_object_set_new(o, "esn", json_boolean(st->up && st->esp.esn));
 	json_object_set_new(o, "selectors_local", selectors_json(&st->ts_local));
 	json_object_set_new(o, "selectors_remote", selectors_json(&st->ts_remote));
-	if (!t->up && st->reason[0] != '\0')
-		json_object_set_new(o, "reason", control_text(st->reason));
+	if (!t->up)
+		json_object_set_new(o, "reason", control_text(why_down(st)));
 }
 
 static void

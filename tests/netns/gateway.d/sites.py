@@ -51,7 +51,7 @@ def connection(side, ipv6=False, number=0, nat="", **keys):
     tunnels = []
     for i in (0, 1):
         t = {"local": mine[i], "remote": ROUTER[far][i] if far in nat else theirs[i],
-             "inside": f"169.254.{10 * (i + 1)}.{number * 4 + (1 if side == 'a' else 2)}/30",
+             "inside": f"169.254.{10 * (i + 1) + number // 64}.{number % 64 * 4 + (1 if side == 'a' else 2)}/30",
              "psk-file": "psk"}
         if nat or number:
             tag = f".{number}" if number else ""
