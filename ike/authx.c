@@ -130,13 +130,7 @@ static void
 fail_attempt(struct ike_sa *sa, const char *why)
 {
 	tunnel_failed(sa->tunnel, why);
-	story(sa, LOG_LEVEL_INFO, "ike-failed", "state=\"%s\" reason=\"%s\"",
-	    ike_sa_state_name(sa->state), why);
-	child_drop_all(sa, why);
-	ike_sa_drop_mine(sa);
-	ike_sa_opened(sa);
-	sa->req.kind = REQ_NONE;
-	ike_sa_state(sa, SA_DELETING);
+	ike_sa_close(sa, why);
 }
 
 static bool
