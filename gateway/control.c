@@ -393,11 +393,11 @@ control_free(struct control *c)
 		return;
 	while (c->clients != NULL)
 		client_free(c->clients);
+	unlink(c->path);		/* before we stop answering: then it is surely still ours */
 	if (c->listener != NULL)
 		evconnlistener_free(c->listener);
 	if (c->retry != NULL)
 		event_free(c->retry);
-	unlink(c->path);
 	free(c);
 }
 

@@ -47,6 +47,8 @@ tell(struct gw *g, struct gw_tunnel *t, bool present, bool carrier)
 void
 uplink_look(struct gw *g)
 {
+	g->look_at = USEC_NEVER;
+	g->looked = loop_now();
 	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
 		bool resized = false;
 
