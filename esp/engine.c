@@ -279,6 +279,7 @@ esp_out(struct esp *e, usec_t now, struct batch *in, struct batch *wire, struct 
 	while (e->at < in->n && e->rest.s.n == 0)
 		out_one(e, &in->pkt[e->at++], &to);
 	(void)send_flush(e, wire);
+	stat_set(&e->out_rest, e->rest.s.n);
 	if (e->rest.s.n > 0)
 		return false;
 	e->at = 0;
@@ -334,7 +335,8 @@ void
 esp_stats(const struct esp *e, struct esp_stats *st)
 {
 	*st = (struct esp_stats){
-		.out_packets = stat_get(&e->out_packets), .out_bytes = stat_get(&e->out_bytes),
+		.out_packets = stat_get(&e->out_packets) - stat_get(&e->out_rest),
+		.out_bytes = stat_get(&e->out_bytes),
 		.out_sent = stat_get(&e->out_sent), .out_made = stat_get(&e->out_made),
 		.in_packets = stat_get(&e->in_packets), .in_made = stat_get(&e->in_made),
 		.in_delivered = stat_get(&e->in_delivered),

@@ -82,6 +82,7 @@ struct esp {
 
 	stat_t out_packets, out_bytes, out_made, out_sent;
 	stat_t in_packets, in_made, in_delivered, in_answered;
+	stat_t out_rest;		/* of out_packets: those that e->rest holds */
 	stat_t drop[DROP_N], events_lost;
 };
 

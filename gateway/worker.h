@@ -20,6 +20,7 @@ struct worker;
 
 #define WORKER_DEVICES	4096		/* device indices are below */
 #define WORKER_SOCKETS	4
+#define WORKER_MTU_MAX	9216		/* bytes: the largest inside MTU of a device */
 #define WORKER_STRAY_MAX 4080		/* bytes of a datagram that can be handed to control */
 
 enum worker_cmd_kind {

@@ -292,8 +292,7 @@ START_TEST(many_probes)
 	}
 	r.wire.cap = 10;
 	do {
-		batch_reset(&r.wire);
-		esp_pending(r.e[0], &r.wire);
+		rig_pending(&r, 0);
 		rig_balance(&r);
 		sent += r.wire.n;
 	} while (r.wire.n > 0);

@@ -60,11 +60,10 @@ out_seq_end(struct scene *s)
 static void
 out_no_buffer(struct scene *s)
 {
-	struct pkt *p = rig_add(&s->r, 0, &flow_v4, 100);
-
-	memmove(p->buf, pkt_data(p), p->len);
-	p->off = 0;
+	rig_add(&s->r, 0, &flow_v4, 100);
+	s->r.wire.cap = 0;
 	rig_out(&s->r, 0);
+	s->r.wire.cap = RIG_PKTS;
 }
 
 static void

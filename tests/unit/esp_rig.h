@@ -43,7 +43,9 @@ struct rig {
 	struct esp *e[2];
 	usec_t now;
 	struct batch in;			/* has memory */
-	struct batch wire, inner;		/* views */
+	struct batch wire, inner;		/* single packets; `cap` is what the engine is given */
+	uint8_t *kept[2];			/* where those lie */
+	size_t kept_len[2];
 	struct child_sa child[2];		/* as made last, for each side */
 };
 
@@ -195,12 +197,61 @@ rig_endpoint(struct rig *r, int side, unsigned tunnel)
 	    .socket = (uint16_t)(30 + tunnel) });
 }
 
+#define RIG_KEPT	(8 << 20)		/* bytes of output of one call of rig_out(), rig_in() */
+#define RIG_KEPT_PKTS	8192
+
 static inline void
-rig_view(struct batch *b)
+rig_view(struct rig *r, int which, struct batch *b)
 {
 	*b = (struct batch){ .cap = RIG_PKTS };
-	b->pkt = calloc(RIG_PKTS, sizeof(*b->pkt));
-	ck_assert_ptr_nonnull(b->pkt);
+	b->pkt = calloc(RIG_KEPT_PKTS, sizeof(*b->pkt));
+	r->kept[which] = calloc(1, RIG_KEPT);
+	ck_assert(b->pkt != NULL && r->kept[which] != NULL);
+}
+
+static inline void
+rig_forget(struct rig *r)
+{
+	r->wire.n = r->inner.n = 0;
+	r->kept_len[0] = r->kept_len[1] = 0;
+}
+
+/* A copy of `len` bytes of p from `at`, as a packet of its own. */
+static inline void
+rig_keep(struct rig *r, int which, const struct pkt *p, size_t at, size_t len)
+{
+	struct batch *b = which == 0 ? &r->wire : &r->inner;
+	struct pkt *k = &b->pkt[b->n++];
+	size_t all = PKT_HEADROOM + len + PKT_TAILROOM;
+
+	ck_assert_uint_le(b->n, RIG_KEPT_PKTS);
+	ck_assert_uint_le(r->kept_len[which] + all, RIG_KEPT);
+	*k = *p;
+	k->buf = r->kept[which] + r->kept_len[which];
+	k->cap = (uint32_t)all;
+	k->off = PKT_HEADROOM;
+	k->len = (uint32_t)len;
+	k->segment = k->segments = 0;
+	memcpy(pkt_data(k), pkt_data(p) + at, len);
+	r->kept_len[which] += all;
+}
+
+/* What a call of the engine gave, train by train, as single datagrams and packets. */
+static inline void
+rig_take(struct rig *r, const struct batch *wire, const struct batch *inner)
+{
+	for (unsigned i = 0; i < wire->n; i++) {
+		const struct pkt *p = &wire->pkt[i];
+		size_t step = p->segment != 0 ? p->segment : p->len;
+		unsigned n = 0;
+
+		for (size_t at = 0; at < p->len; at += step, n++)
+			rig_keep(r, 0, p, at, p->len - at < step ? p->len - at : step);
+		ck_assert_uint_eq(n, p->segments);
+		ck_assert(n <= PKT_SEGMENTS && p->len <= 65507);
+	}
+	for (unsigned i = 0; i < inner->n; i++)
+		rig_keep(r, 1, &inner->pkt[i], 0, inner->pkt[i].len);
 }
 
 /* Engines, paths and endpoints, but no SA. */
@@ -215,8 +266,8 @@ rig_init_bare(struct rig *r)
 	r->aeads = aead_set_new();
 	ck_assert(r->sec != NULL && r->aeads != NULL);
 	ck_assert(batch_init(&r->in, RIG_PKTS, RIG_BUF));
-	rig_view(&r->wire);
-	rig_view(&r->inner);
+	rig_view(r, 0, &r->wire);
+	rig_view(r, 1, &r->inner);
 	for (int side = 0; side < 2; side++) {
 		r->e[side] = esp_new(r->aeads, key[side]);
 		ck_assert_ptr_nonnull(r->e[side]);
@@ -291,6 +342,8 @@ rig_fini(struct rig *r)
 	ck_assert_uint_eq(secrets_used(r->sec), 0);
 	free(r->wire.pkt);
 	free(r->inner.pkt);
+	free(r->kept[0]);
+	free(r->kept[1]);
 	batch_fini(&r->in);
 	aead_set_free(r->aeads);
 	secrets_free(r->sec);
@@ -427,10 +480,18 @@ rig_add(struct rig *r, int side, const struct flow *f, size_t len)
 static inline void
 rig_out(struct rig *r, int side)
 {
-	batch_reset(&r->wire);
-	batch_reset(&r->inner);
-	esp_out(r->e[side], r->now, &r->in, &r->wire, &r->inner);
-	rig_balance(r);
+	static struct pkt views[2][RIG_PKTS];
+	struct batch wire = { .pkt = views[0], .cap = r->wire.cap };
+	struct batch inner = { .pkt = views[1], .cap = r->inner.cap };
+	bool done;
+
+	rig_forget(r);
+	do {
+		wire.n = inner.n = 0;
+		done = esp_out(r->e[side], r->now, &r->in, &wire, &inner);
+		rig_take(r, &wire, &inner);
+		rig_balance(r);
+	} while (!done);
 }
 
 /* What is on the wire arrives: copied to r->in, addresses as the receiver sees them. */
@@ -459,10 +520,30 @@ rig_carry(struct rig *r)
 static inline void
 rig_in(struct rig *r, int side)
 {
-	batch_reset(&r->wire);
-	batch_reset(&r->inner);
-	esp_in(r->e[side], r->now, &r->in, &r->inner, &r->wire);
-	rig_balance(r);
+	static struct pkt views[2][RIG_PKTS];
+	struct batch wire = { .pkt = views[0], .cap = r->wire.cap };
+	struct batch inner = { .pkt = views[1], .cap = r->inner.cap };
+	bool done;
+
+	rig_forget(r);
+	do {
+		wire.n = inner.n = 0;
+		done = esp_in(r->e[side], r->now, &r->in, &inner, &wire);
+		rig_take(r, &wire, &inner);
+		rig_balance(r);
+	} while (!done);
+}
+
+/* The probes that wait, as datagrams in r->wire. */
+static inline void
+rig_pending(struct rig *r, int side)
+{
+	static struct pkt views[RIG_PKTS];
+	struct batch wire = { .pkt = views, .cap = r->wire.cap }, none = { .n = 0 };
+
+	rig_forget(r);
+	esp_pending(r->e[side], &wire);
+	rig_take(r, &wire, &none);
 }
 
 /* One packet from `side` all the way; NULL when it did not arrive. */
@@ -571,8 +652,7 @@ ask(struct rig *r, int side, unsigned tunnel, uint64_t token, uint16_t pad_to, b
 		.pad_to = pad_to } };
 
 	rig_cmd(r, side, cmd);
-	batch_reset(&r->wire);
-	esp_pending(r->e[side], &r->wire);
+	rig_pending(r, side);
 	rig_balance(r);
 }
 

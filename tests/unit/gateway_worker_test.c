@@ -497,9 +497,8 @@ seal_by_new_sa(struct rig *own, uint32_t gen)
 	rig_child(own, AEAD_AES_GCM_16_128, false, 1, gen);
 	rig_install(own, 0, 0);
 	batch_reset(&own->in);
-	own->wire.n = own->inner.n = 0;
 	(void)rig_add(own, 0, &flow_v4, 100);
-	esp_out(own->e[0], own->now, &own->in, &own->wire, &own->inner);
+	rig_out(own, 0);
 	ck_assert_uint_eq(own->wire.n, 1);
 }
 
