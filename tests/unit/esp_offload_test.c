@@ -326,9 +326,12 @@ spoil(struct world *w, uint8_t *p, size_t len)
 			put16(p + 10, sum_of(p, 20, 0));
 		}
 		break;
-	case 5:					/* a UDP length that lies */
-		if (p[v6 ? 6 : 9] == 17)
+	case 5:					/* a UDP length that lies, under a right checksum */
+		if (p[v6 ? 6 : 9] == 17) {
 			put16(p + up + 4, get16(p + up + 4) - 1);
+			put16(p + up + 6, 0);
+			put16(p + up + 6, upper_sum(p, len));
+		}
 		break;
 	case 6:					/* urgent, reserved bits */
 		if (p[v6 ? 6 : 9] == 6)
