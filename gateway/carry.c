@@ -123,6 +123,24 @@ sa_out(struct gw *g, uint32_t spi_in)
 		lend(g, t, sa);
 }
 
+/* A Child SA that is not sent by yet was negotiated with the former place. */
+static void
+endpoint_moved(struct gw *g, struct gw_tunnel *t, const struct ike_action *a)
+{
+	size_t pos = 0;
+	void *v;
+
+	while (map_each(g->sas, &pos, NULL, &v)) {
+		struct gw_sa *sa = v;
+
+		if (sa->tunnel == t->id && !sa->used) {
+			sa->local = a->local;
+			sa->remote = a->remote;
+		}
+	}
+	endpoint_set(g, t, &a->local, &a->remote);
+}
+
 void
 gw_sa_back(struct gw *g, struct esp_sa *back)
 {
@@ -203,7 +221,7 @@ ike_act(struct gw *g, const struct ike_action *a, usec_t now)
 		return;
 	case IKE_ENDPOINT:
 		if ((t = gw_tunnel_find(g, a->tunnel)) != NULL)
-			endpoint_set(g, t, &a->local, &a->remote);
+			endpoint_moved(g, t, a);
 		return;
 	}
 }

@@ -20,9 +20,6 @@
 #include "gateway/gateway.h"
 #include "gateway/version.h"
 
-#define DYING_MS	1000		/* for whoever answers at our socket to be gone */
-#define DYING_STEP_MS	20
-
 /*
  * A client is freed only by its own callbacks: an answer may cause events, and those go to all
  * watchers, perhaps to the very client that is being answered.  Who has to go from elsewhere is
@@ -323,20 +320,6 @@ make_folder(const char *path)
 	}
 }
 
-/* The engine of a broker that was killed a moment ago may still be on its way out. */
-static int
-take_path_patiently(const struct sockaddr_un *un)
-{
-	const struct timespec pause = { .tv_nsec = DYING_STEP_MS * 1000000L };
-	int err = take_path(un);
-
-	for (int ms = 0; err == -EADDRINUSE && ms < DYING_MS; ms += DYING_STEP_MS) {
-		(void)nanosleep(&pause, NULL);
-		err = take_path(un);
-	}
-	return err;
-}
-
 /* The descriptor or -errno. */
 static int
 listen_at(const char *path)
@@ -349,7 +332,7 @@ listen_at(const char *path)
 		return -ENAMETOOLONG;
 	memcpy(un.sun_path, path, strlen(path) + 1);
 	make_folder(path);
-	if ((err = take_path_patiently(&un)) != 0)
+	if ((err = take_path(&un)) != 0)
 		return err;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -410,11 +393,11 @@ control_free(struct control *c)
 		return;
 	while (c->clients != NULL)
 		client_free(c->clients);
+	unlink(c->path);		/* before we stop answering: then it is surely still ours */
 	if (c->listener != NULL)
 		evconnlistener_free(c->listener);
 	if (c->retry != NULL)
 		event_free(c->retry);
-	unlink(c->path);
 	free(c);
 }
 

@@ -309,6 +309,9 @@ START_TEST(the_exit_code_of_status_is_the_health)
 	ck_assert_str_eq(run.asked, "{\"verb\":\"status\"}\n");
 	ck_tandem("status office -s %s", CLI_DOWN);
 	ck_assert_str_eq(run.asked, "{\"verb\":\"status\",\"target\":\"office\"}\n");
+	daemon_start("{\"ok\": true, \"schema\": 1}\n");
+	ck_tandem("status office -s %s", CLI_FAILED);
+	ck_assert_str_eq(run.asked, "{\"verb\":\"status\",\"target\":\"office\"}\n");
 }
 END_TEST
 
