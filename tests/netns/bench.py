@@ -126,7 +126,7 @@ class Bench:
         status, there = self.tandem.status(), self.at_peer()
         carrying = [c for sa in there for c in sa["children"] if c["state"] == "INSTALLED"]
         here = status["ike"]
-        trying = status["connections"][0]["tunnels"][1]["ike_state"] != "down"     # tunnel 2, in vain
+        trying = status["connections"][0]["tunnels"][1]["ike_spi_i"] is not None    # tunnel 2, in vain
         return (here["ike_sas"] - trying, here["child_sas"]), (len(there), len(carrying))
 
     def one_of_each(self, timeout=12):
