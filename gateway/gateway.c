@@ -371,6 +371,10 @@ stop_more(struct gw *g, usec_t now)
 	if (g->stop_at == USEC_NEVER || (t.ike_sas > 0 && now < g->stop_at))
 		return;
 	g->stop_at = USEC_NEVER;
+	/* The worker lets go first, so that it does not find its devices deleted. */
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
+		(void)worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_DEL,
+		    .index = c->device });
 	if (!hostlink_ask(g->host, &q, COOKIE_HOST))
 		g->undone = true;
 }
