@@ -151,6 +151,8 @@ void		connection_mtu(struct gw *g, struct gw_connection *c);
 /* The device by which the peer is reached: with `host: manage` its reverse-path filter is
  * loosened. */
 void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
+/* With `host: manage` the host forwards what the connection carries; repeating it does no harm. */
+void		connection_forwarding(struct gw *g, const struct gw_connection *c);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
