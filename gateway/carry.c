@@ -37,7 +37,7 @@ sa_in(struct gw *g, struct child_sa *child)
 	if (sa != NULL) {
 		*sa = (struct gw_sa){ child->tunnel, child->spi_in, child->spi_out,
 		    esp_sa_out_new(g->secrets, g->aeads, child, 0), child->local,
-		    child->remote, child->aead };
+		    child->remote, child->aead, NULL };
 	}
 	secret_free(g->secrets, child);
 	if (sa == NULL || sa->out == NULL || cmd.sa == NULL ||
@@ -72,11 +72,14 @@ sa_out(struct gw *g, uint32_t spi_in)
 	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
 	struct esp_cmd cmd = { .kind = ESP_CMD_SA_OUT };
 
-	if (t == NULL || sa->out == NULL)
+	if (t == NULL)
 		return;
+	t->out_spi = spi_in;
+	if (sa->out == NULL)
+		return;				/* on its way back: gw_sa_back() asks again */
 	endpoint_set(g, t, &sa->local, &sa->remote);
 	cmd.tunnel = sa->tunnel;
-	cmd.sa = sa->out;
+	cmd.sa = sa->lent = sa->out;
 	sa->out = NULL;
 	gw_esp(g, &cmd);
 	if (t->aead != sa->aead) {
@@ -84,6 +87,34 @@ sa_out(struct gw *g, uint32_t spi_in)
 		connection_mtu(g, t->c);
 		connection_path(g, t->c);
 	}
+}
+
+/*
+ * The worker gives back what it sent by when another takes over or when it is dropped.  Of two
+ * Child SAs that live, IKE may choose the former again (the newer was of an IKE SA that lost a
+ * duel), so that is kept, with its sequence number, until it is dropped.
+ */
+void
+gw_sa_back(struct gw *g, struct esp_sa *back)
+{
+	struct gw_tunnel *t;
+	size_t pos = 0;
+	uint64_t key;
+	void *v;
+
+	while (map_each(g->sas, &pos, &key, &v)) {
+		struct gw_sa *sa = v;
+
+		if (sa->lent != back)
+			continue;
+		sa->lent = NULL;
+		sa->out = back;
+		t = gw_tunnel_find(g, sa->tunnel);
+		if (t != NULL && t->out_spi == sa->spi_in)
+			sa_out(g, sa->spi_in);
+		return;
+	}
+	esp_sa_free(g->secrets, back);
 }
 
 static void

@@ -123,6 +123,8 @@ esp_fact(struct gw *g, const struct esp_event *ev)
 {
 	switch (ev->kind) {
 	case ESP_EV_SA_BACK:
+		gw_sa_back(g, ev->sa);
+		return;
 	case ESP_EV_PATH_BACK:
 		esp_back(g, ev);
 		return;

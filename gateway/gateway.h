@@ -40,6 +40,7 @@ struct gw_tunnel {
 	char reason[IKE_REASON_MAX];	/* why it is down */
 	struct endpoint local, remote;	/* outer, as ESP goes now */
 	enum aead_id aead;		/* of the Child SA; AEAD_NONE before the first */
+	uint32_t out_spi;		/* spi_in of the Child SA that IKE wants us to send by */
 	unsigned outer_mtu;		/* of the route to the peer, or configured */
 	bool present, carrier;		/* its outside address is there; its uplink has carrier */
 	char uplink[IFNAMSIZ];		/* whose filter was loosened, with host: manage */
@@ -65,9 +66,10 @@ struct gw_connection {
 /* A Child SA as control sees it, by our SPI. */
 struct gw_sa {
 	uint32_t tunnel, spi_in, spi_out;
-	struct esp_sa *out;		/* until IKE says it may be used */
+	struct esp_sa *out;		/* ours while the worker does not send by it */
 	struct endpoint local, remote;
 	enum aead_id aead;
+	struct esp_sa *lent;		/* `out` while the worker has it */
 };
 
 struct gw_conf {
@@ -123,6 +125,8 @@ void		gw_esp(struct gw *g, const struct esp_cmd *cmd);	/* post to the worker */
 
 /* ---- carry.c ---- */
 void		gw_drain(struct gw *g, usec_t now);	/* all actions of the machines */
+/* The worker has no use for an SA any more: keep or free it. */
+void		gw_sa_back(struct gw *g, struct esp_sa *back);
 
 /* ---- connection.c ---- */
 bool		connection_add(struct gw *g, const struct config_connection *conf);
