@@ -536,13 +536,14 @@ static void
 machines_free(struct gw *g)
 {
 	size_t pos = 0;
+	uint64_t key;
 	void *v;
 
 	if (g->ike != NULL)
 		drop_actions(g);
 	jobs_free(g->jobs, drop_job, g);
 	worker_free(g->worker, esp_back, g);
-	while (g->sas != NULL && map_each(g->sas, &pos, NULL, &v)) {
+	while (g->sas != NULL && map_each(g->sas, &pos, &key, &v)) {
 		esp_sa_free(g->secrets, ((struct gw_sa *)v)->out);
 		free(v);
 	}
