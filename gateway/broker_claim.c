@@ -40,8 +40,9 @@ holder(const struct sockaddr_un *at, socklen_t len, struct ucred *who)
 	return err;
 }
 
-#define LEAVING_LOOKS	250
+#define LEAVING_LOOKS	3000			/* a minute: the kernel closes 50 devices a second */
 #define LEAVING_STEP	(20 * 1000 * 1000)	/* ns */
+#define LEAVING_SAY	50			/* steps until a word about it is due */
 
 /*
  * Bind and listen: 0, or -errno.  The name may be held by the engine of a broker that was killed
@@ -60,6 +61,9 @@ take(int fd, const struct sockaddr_un *at, socklen_t len, struct ucred *who)
 		if (holder(at, len, who) == 0 && (who->pid == 0 || kill(who->pid, 0) == 0 ||
 		    errno != ESRCH))
 			return -EADDRINUSE;
+		if (i == LEAVING_SAY)
+			log_event(LOG_LEVEL_NOTICE, "waiting", "pid=%d what=\"for the engine of a daemon that was "
+			    "killed to be gone\"", (int)who->pid);
 		nanosleep(&step, NULL);
 	}
 }

@@ -17,7 +17,7 @@
  * Claim this network namespace: routes, devices and their protocol and group numbers belong to
  * one instance in it.  The claim is a name in the namespace's own abstract socket space: it
  * goes with the last process that has the descriptor (broker and engine), however those end,
- * and no other namespace sees it.  An engine whose broker was killed is waited for, up to 5 s.
+ * and no other namespace sees it.  An engine whose broker was killed is waited for, up to a minute.
  * A holder that is neither root nor us is no broker but a squatter; then the claim is done
  * without (logged).
  *

@@ -118,13 +118,15 @@ address(struct gw *g, const struct gw_connection *c, const struct config_tunnel 
 	ask(g, c, &q);
 }
 
-/* `host: manage`: forwarding of the families that the connection carries.  The broker remembers
- * what was and restores it at a clean stop. */
-static void
-forwarding(struct gw *g, const struct gw_connection *c)
+/* Forwarding of the families that the connection carries.  The broker remembers what was and
+ * restores it at a clean stop. */
+void
+connection_forwarding(struct gw *g, const struct gw_connection *c)
 {
 	bool v6[2] = { false, false };
 
+	if (g->config->host != HOST_MANAGE)
+		return;
 	for (size_t i = 0; i < c->conf->networks_n; i++)
 		v6[c->conf->networks[i].ip.family == AF_INET6] = true;
 	for (int k = 0; k < 2; k++) {
@@ -153,8 +155,7 @@ host_up(struct gw *g, struct gw_connection *c)
 {
 	struct host_request q = { .op = HOST_TUN_OPEN };
 
-	if (g->config->host == HOST_MANAGE)
-		forwarding(g, c);
+	connection_forwarding(g, c);
 	for (size_t i = 0; i < c->conf->networks_n; i++)
 		guard(g, c, &c->conf->networks[i]);
 	name_device(c->conf, &q);

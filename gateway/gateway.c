@@ -28,7 +28,6 @@
 #define STOP_PATIENCE	USEC_S(1)	/* for peers to answer our deletes */
 #define STRAYS_A_ROUND	32
 #define JOBS_A_ROUND	8
-#define LOOK_SPACING	USEC_MS(20)	/* between looks at the uplinks */
 #define FLUSH_SOON	USEC_MS(1)	/* commands found the worker's ring full */
 #define COOKIE_HOST	0		/* answers that belong to no connection */
 
@@ -196,7 +195,7 @@ on_news(void *arg)
 
 	/* A storm of routes is one piece of news; the first of it is acted upon at once. */
 	if (nl_news(g->news) && g->look_at == USEC_NEVER)
-		g->look_at = usec_add(g->looked, LOOK_SPACING);
+		g->look_at = g->look_next;
 }
 
 static void
@@ -372,6 +371,10 @@ stop_more(struct gw *g, usec_t now)
 	if (g->stop_at == USEC_NEVER || (t.ike_sas > 0 && now < g->stop_at))
 		return;
 	g->stop_at = USEC_NEVER;
+	/* The worker lets go first, so that it does not find its devices deleted. */
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
+		(void)worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_DEL,
+		    .index = c->device });
 	if (!hostlink_ask(g->host, &q, COOKIE_HOST))
 		g->undone = true;
 }

@@ -108,7 +108,7 @@ struct gw {
 	unsigned sockets_asked;		/* of the broker, not answered yet */
 	uint16_t port, natt_port;	/* of ours, as they were at start */
 	struct batch in;		/* for datagrams on port 500 */
-	usec_t look_at, looked;		/* at the uplinks: next (or USEC_NEVER) and last time */
+	usec_t look_at, look_next;	/* at the uplinks: when (or USEC_NEVER), and not before */
 	struct loop_fd *on_worker, *on_strays, *on_jobs, *on_news, *on_ike[2], *on_signal[3];
 	usec_t started, stop_at;	/* stop_at: 0 while running, then when patience ends */
 	bool ready;			/* the sockets are open, the connections there */
@@ -151,6 +151,8 @@ void		connection_mtu(struct gw *g, struct gw_connection *c);
 /* The device by which the peer is reached: with `host: manage` its reverse-path filter is
  * loosened. */
 void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
+/* With `host: manage` the host forwards what the connection carries; repeating it does no harm. */
+void		connection_forwarding(struct gw *g, const struct gw_connection *c);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);

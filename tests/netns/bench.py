@@ -10,6 +10,7 @@ the configuration is written as JSON.
 """
 
 import json
+import os
 import re
 import shutil
 import time
@@ -53,6 +54,7 @@ class Bench:
 
     def __init__(self, lab, report, here=None, there=None, binary=None, env=None):
         self.lab, self.report = lab, report
+        binary = binary or lib.build("tandem", os.environ.get("TANDEM_BUILD", "plain"))
         self.here = here or ours()
         self.tandem = lib.Tandem(lab, "gw-a", self.here, {"psk": PSK.encode() + b"\n"},
                                  binary=binary, env=env)
@@ -126,7 +128,7 @@ class Bench:
         status, there = self.tandem.status(), self.at_peer()
         carrying = [c for sa in there for c in sa["children"] if c["state"] == "INSTALLED"]
         here = status["ike"]
-        trying = status["connections"][0]["tunnels"][1]["ike_state"] != "down"     # tunnel 2, in vain
+        trying = status["connections"][0]["tunnels"][1]["ike_spi_i"] is not None    # tunnel 2, in vain
         return (here["ike_sas"] - trying, here["child_sas"]), (len(there), len(carrying))
 
     def one_of_each(self, timeout=12):

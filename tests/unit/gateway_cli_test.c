@@ -177,7 +177,7 @@ START_TEST(usage_errors_end_with_2)
 	static const char *const wrong[] = {
 		"", "dance", "status a b", "up", "up a b", "down", "rekey", "failover", "reload x",
 		"version x", "status --ike", "up --auto x", "status --bogus", "status --config", "-x",
-		"help --json", "watch x", "--json", "check --ike", "version --socket x", "-- status x y",
+		"help --json", "watch x", "--json", "check --ike", "version --ike", "-- status x y",
 	};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

@@ -65,6 +65,8 @@ def taken(t, a):
     t.check(a.child.returncode == 1 and said, "run with port 500 taken: exit code 1 and a sentence",
             said[-1][25:220] if said else a.log_text()[-300:])
     t.check(a.device() is None and a.routes() == set(), "and nothing is left", sorted(a.routes()))
+    codes = ("forward4-off", "rp-filter-strict", "filter-forward", "port-taken")
+    t.check(all(f"code={c}" in a.log_text() for c in codes), "its log names all that is in the way")
 
 
 def full_disk(t):

@@ -147,16 +147,22 @@ def stop(t):
     lab = t.lab(strict=True)
     for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
         lab.run("gw-a", "sysctl", "-q", "-w", f"{name}=0")
-    a = t.site(lab, "a", top={"host": "manage"})
+    a = t.site(lab, "a")
     before = sysctls(a)
     a.start()
     b = t.site(lab, "b").start()
     t.wait_well(a, b)
+    t.check(sysctls(a) == before, "host: check changes nothing", sysctls(a))
+    a.configure(config("a", top={"host": "manage"}))
+    a.ask("reload")
+    lib.wait_for("the sysctls to be set", lambda: sysctls(a) != before)
     t.check(sysctls(a) == ["1", "1", "2", "2"], "host: manage sets forwarding and loose filters",
             sysctls(a))
     t.pings("host: manage: the LANs reach one another", lab)
     second(t, lab, a)
     t.check(a.stop() == 0 and sysctls(a) == before, "a clean stop restores them", sysctls(a))
+    t.check(" error " not in a.log_text(), "no error in the log of a good life",
+            [line for line in a.log_text().split("\n") if " error " in line][:2])
     t.check(a.routes() == set() and a.device() is None, "a clean stop leaves nothing")
     t.eventually("the peer is told", lambda: b.up() == [], 3)
     crashed(t, a, before)

@@ -3,7 +3,7 @@
 import time
 
 import lib
-from sites import OUTSIDE, ROUTER, balance, config
+from sites import OUTSIDE, ROUTER, balance, config, connection, yaml
 
 LAN_B, LAN_B6 = "10.2.0.2", "fd00:b::2"
 
@@ -60,6 +60,23 @@ def address(t):
     t.pings("traffic flows", lab)
     restore_address(lab)
     t.eventually("it comes back: all is well", lambda: a.well() and b.well(), 30)
+
+
+def unwritten(t):
+    """No `local` in the configuration: the address is that of the route, identities are named."""
+    lab = t.lab()
+    sites = []
+    for side in "ba":
+        c = connection(side, hold="1s")
+        for tunnel in c["tunnels"]:
+            tunnel["local-id"] = tunnel.pop("local")
+        sites.append(t.site(lab, side, yaml({"connections": {"site": c}}, 0)).start())
+    t.wait_well(*sites)
+    t.check([x["local"] for x in sites[1].conn()["tunnels"]] ==
+            [f"{ip}:4500" for ip in OUTSIDE["a"]], "the local addresses are those of the routes")
+    t.pings("LAN to LAN", lab)
+    lab.carrier("1", side="a", down=True)
+    t.eventually("an uplink without carrier is seen", lambda: sites[1].live() == [2], 2)
 
 
 def restore_address(lab):
@@ -207,5 +224,5 @@ def bad(t):
         t.check(*balanced(site))
 
 
-CASES = {"modes": modes, "late-peer": late, "address": address, "outside6": outside6, "mtu": mtu,
+CASES = {"modes": modes, "late-peer": late, "address": address, "no-local": unwritten, "outside6": outside6, "mtu": mtu,
          "nat-a": nat("a"), "nat-b": nat("b"), "nat-both": nat("both"), "bad-paths": bad}
