@@ -56,12 +56,22 @@ aead_imb_free(struct IMB_MGR *m)
 		free_mb_mgr(m);
 }
 
-/* Salt, then the IV on the wire (RFC 4106 4, RFC 7634 2). */
-static inline void
-nonce_make(uint8_t nonce[NONCE_LEN], const struct aead_key *k, const struct aead_op *op)
+/*
+ * Salt, then the IV on the wire (RFC 4106 4, RFC 7634 2).  Put together in a register and
+ * stored at once: what is loaded as a whole soon after it was stored in parts makes the
+ * processor wait, here for a tenth of a small packet's time.
+ */
+typedef uint64_t nonce_t __attribute__((vector_size(16)));
+
+static inline nonce_t
+nonce_of(const struct aead_key *k, const struct aead_op *op)
 {
-	memcpy(nonce, k->salt, 4);
-	memcpy(nonce + 4, op->iv, 8);
+	uint32_t salt;
+	uint64_t iv;
+
+	memcpy(&salt, k->salt, sizeof(salt));
+	memcpy(&iv, op->iv, sizeof(iv));
+	return (nonce_t){ salt | iv << 32, iv >> 32 };
 }
 
 /* In constant time, and without the call that secret_equal() would be. */
@@ -98,11 +108,10 @@ static inline bool
 gcm_seal(aes_gcm_enc_dec_t f, const struct aead_key *k, struct aead_scratch *s,
     const struct aead_op *op)
 {
-	uint8_t nonce[NONCE_LEN];
+	nonce_t nonce = nonce_of(k, op);
 
-	nonce_make(nonce, k, op);
-	f(gcm_key(k), (void *)s->imb_ctx, op->dst, op->src, op->len, nonce, op->aad, op->aad_len,
-	    op->icv, TAG_LEN);
+	f(gcm_key(k), (void *)s->imb_ctx, op->dst, op->src, op->len, (const uint8_t *)&nonce,
+	    op->aad, op->aad_len, op->icv, TAG_LEN);
 	return true;
 }
 
@@ -110,11 +119,11 @@ static inline bool
 gcm_open(aes_gcm_enc_dec_t f, const struct aead_key *k, struct aead_scratch *s,
     const struct aead_op *op)
 {
-	uint8_t nonce[NONCE_LEN], tag[TAG_LEN];
+	nonce_t nonce = nonce_of(k, op);
+	uint8_t tag[TAG_LEN];
 
-	nonce_make(nonce, k, op);
-	f(gcm_key(k), (void *)s->imb_ctx, op->dst, op->src, op->len, nonce, op->aad, op->aad_len,
-	    tag, TAG_LEN);
+	f(gcm_key(k), (void *)s->imb_ctx, op->dst, op->src, op->len, (const uint8_t *)&nonce,
+	    op->aad, op->aad_len, tag, TAG_LEN);
 	return tag_equal(tag, op->icv);
 }
 
@@ -150,12 +159,11 @@ static bool
 chacha_job(const struct aead_key *k, struct aead_scratch *s, const struct aead_op *op, bool seal,
     uint8_t *tag)
 {
-	uint8_t nonce[NONCE_LEN];
+	nonce_t nonce = nonce_of(k, op);
 	IMB_JOB *job;
 
 	if (s->imb == NULL && (s->imb = manager_new()) == NULL)
 		return false;
-	nonce_make(nonce, k, op);
 	job = IMB_GET_NEXT_JOB(s->imb);
 	job->cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
 	job->hash_alg = IMB_AUTH_CHACHA20_POLY1305;
@@ -167,7 +175,7 @@ chacha_job(const struct aead_key *k, struct aead_scratch *s, const struct aead_o
 	job->dst = op->dst;
 	job->cipher_start_src_offset_in_bytes = job->hash_start_src_offset_in_bytes = 0;
 	job->msg_len_to_cipher_in_bytes = job->msg_len_to_hash_in_bytes = op->len;
-	job->iv = nonce;
+	job->iv = (const uint8_t *)&nonce;
 	job->iv_len_in_bytes = NONCE_LEN;
 	job->u.CHACHA20_POLY1305.aad = op->aad;
 	job->u.CHACHA20_POLY1305.aad_len_in_bytes = op->aad_len;
