@@ -292,13 +292,13 @@ aead_scratch_free(struct aead_scratch *s)
 	free(s);
 }
 
-/* What an implementation may rely on.  A key that aead_key_init() refused has none. */
+/* What an implementation may rely on.  A key that was refused or wiped is of AEAD_NONE. */
 static inline bool
 op_is_right(const struct aead_key *k, const struct aead_scratch *s, const struct aead_op *op)
 {
 	const struct aead_info *info = &infos[k->id];
 
-	if (k->impl == NULL || k->set != s->set || op->iv == NULL || op->icv == NULL)
+	if (info->name == NULL || k->set != s->set || op->iv == NULL || op->icv == NULL)
 		return false;
 	if ((op->len | op->aad_len | op->tail_len) > INT_MAX)
 		return false;
