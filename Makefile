@@ -4,6 +4,7 @@
 #   WERROR=                              warnings do not stop the build (for packagers)
 #   CFLAGS= CPPFLAGS= LDFLAGS=           added to our own
 #   DESTDIR= PREFIX=                     where `make install` puts things
+#   IPSEC_MB=                            without intel-ipsec-mb even where it is (with a B of its own)
 
 SAN     ?=
 WERROR  ?= -Werror
@@ -13,13 +14,16 @@ comma   := ,
 B       ?= build/$(if $(SAN),$(subst $(comma),-,$(SAN)),plain)
 
 LIBS    := libsodium libcrypto libmnl libevent yaml-0.1 jansson
+# intel-ipsec-mb has no pkg-config file and only one processor family: ask the compiler.
+IPSEC_MB := $(shell echo 'int main(void) { return IMB_VERSION_NUM < IMB_VERSION(1, 3, 0) || !alloc_mb_mgr(0); }' | \
+            $(CC) -include intel-ipsec-mb.h -x c - -lIPSec_MB -o /dev/null 2>/dev/null && echo yes)
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla $(WERROR)
 HARDEN  := -fno-strict-aliasing -fstack-protector-strong \
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 COMPILE := $(CC) -std=gnu11 -D_GNU_SOURCE= $(WARN) $(HARDEN) -I. -pthread $(shell pkg-config --cflags $(LIBS)) \
-           $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
+           $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK    := $(CC) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -pthread -Wl,--as-needed,-z,relro,-z,now $(LDFLAGS)
-LDLIBS  := $(shell pkg-config --libs $(LIBS))
+LDLIBS  := $(shell pkg-config --libs $(LIBS)) $(if $(IPSEC_MB),-lIPSec_MB)
 CHECK   := $(shell pkg-config --libs check)
 
 FOLDERS := base ike esp tun gateway

@@ -23,11 +23,34 @@ static const struct aead_info infos[AEAD_N] = {
 	[AEAD_AES_CBC_256_HMAC_SHA2_512] = { "aes256-sha512",    32, 0, 64, 16, 32, 16, true },
 };
 
-/* Who can do what, the preferred one first. */
-static const struct {
+struct offer {
 	enum aead_id id;
 	const struct aead_impl *impl;
-} offers[] = {
+};
+
+/* Sanitizers do not see what assembly does: their builds use it only where it is asked for. */
+#ifdef __has_feature		/* clang's way to say it */
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define AEAD_PORTABLE
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(AEAD_PORTABLE)
+#define IMB_CHOSEN	false
+#else
+#define IMB_CHOSEN	true
+#endif
+
+static const struct offer imb_offers[] = {
+#ifdef HAVE_IPSEC_MB
+	{ AEAD_AES_GCM_16_128, &aead_impl_imb_gcm128 },
+	{ AEAD_AES_GCM_16_256, &aead_impl_imb_gcm256 },
+	{ AEAD_CHACHA20_POLY1305, &aead_impl_imb_chacha },
+#endif
+	{ AEAD_NONE, NULL },
+};
+
+/* Who can do what on every processor, the preferred one first. */
+static const struct offer offers[] = {
 	{ AEAD_AES_GCM_16_128, &aead_impl_openssl },
 	{ AEAD_AES_GCM_16_256, &aead_impl_openssl },
 	{ AEAD_CHACHA20_POLY1305, &aead_impl_openssl },
@@ -38,6 +61,7 @@ static const struct {
 	{ AEAD_AES_CBC_256_HMAC_SHA2_256, &aead_impl_openssl_cbc },
 	{ AEAD_AES_CBC_256_HMAC_SHA2_384, &aead_impl_openssl_cbc },
 	{ AEAD_AES_CBC_256_HMAC_SHA2_512, &aead_impl_openssl_cbc },
+	{ AEAD_NONE, NULL },
 };
 
 const struct aead_info *
@@ -106,7 +130,7 @@ count_from(uint8_t first, uint8_t *buf, size_t len)
 }
 
 static bool
-self_test(const struct aead_impl *impl, struct aead_scratch *s, const struct aead_key *k)
+self_test(struct aead_scratch *s, const struct aead_key *k)
 {
 	const struct aead_info *info = aead_info(k->id);
 	uint8_t aad[12], iv[AEAD_IV_MAX], tail[4], plain[KAT_LEN], text[KAT_LEN], icv[AEAD_ICV_MAX];
@@ -119,63 +143,82 @@ self_test(const struct aead_impl *impl, struct aead_scratch *s, const struct aea
 	count_from(KAT_TAIL, tail, sizeof(tail));
 	count_from(KAT_TEXT, plain, KAT_LEN);
 	memcpy(text, plain, KAT_LEN);
-	if (!impl->seal(k, s, &op) || memcmp(icv, kat_icv[k->id], info->icv_len) != 0 ||
-	    !impl->open(k, s, &op) || memcmp(text, plain, KAT_LEN) != 0)
+	if (!k->impl->seal(k, s, &op) || memcmp(icv, kat_icv[k->id], info->icv_len) != 0 ||
+	    !k->impl->open(k, s, &op) || memcmp(text, plain, KAT_LEN) != 0)
 		return false;
 	icv[info->icv_len - 1] ^= 1;		/* and it must be able to say no */
-	return !impl->open(k, s, &op);
+	return !k->impl->open(k, s, &op);
 }
 
-/* For each algorithm take the first implementation that works. */
-static bool
-choose(struct aead_set *set, struct aead_scratch *s)
+/* Take an implementation, if it works. */
+static void
+try(struct aead_set *set, struct aead_scratch *s, const struct offer *o)
 {
+	const struct aead_info *info = aead_info(o->id);
 	uint8_t bytes[AEAD_KEY_MAX];
 	struct aead_key k;
 
 	count_from(KAT_KEY, bytes, sizeof(bytes));
-	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
-		const struct aead_info *info = aead_info(offers[i].id);
-
-		if (set->impl[offers[i].id] != NULL)
-			continue;
-		(void)aead_key_init(&k, set, offers[i].id, bytes,
-		    (size_t)info->enc_len + info->salt_len + info->auth_len);
-		if (self_test(offers[i].impl, s, &k))
-			set->impl[offers[i].id] = offers[i].impl;
-		else
-			log_event(LOG_LEVEL_ERROR, "aead-self-test", "algorithm=%s by=%s result=failed",
-			    info->name, offers[i].impl->name);
-		aead_key_fini(&k);
+	set->impl[o->id] = o->impl;
+	(void)aead_key_init(&k, set, o->id, bytes,
+	    (size_t)info->enc_len + info->salt_len + info->auth_len);
+	if (!self_test(s, &k)) {
+		set->impl[o->id] = NULL;
+		log_event(LOG_LEVEL_ERROR, "aead-self-test", "algorithm=%s by=%s result=failed",
+		    info->name, o->impl->name);
 	}
-	for (int id = AEAD_NONE + 1; id < AEAD_N; id++) {
-		if (set->impl[id] == NULL)
-			return false;
-	}
-	return true;
+	aead_key_fini(&k);
 }
 
-struct aead_set *
-aead_set_new(void)
+/* For each algorithm take the first implementation that works. */
+static void
+choose(struct aead_set *set, struct aead_scratch *s, const struct offer *o, const char *only)
+{
+	for (; o->impl != NULL; o++) {
+		if (set->impl[o->id] == NULL && (only == NULL || strcmp(only, o->impl->name) == 0))
+			try(set, s, o);
+	}
+}
+
+static struct aead_set *
+set_new(const char *only)
 {
 	struct aead_set *set = calloc(1, sizeof(*set));
-	struct aead_scratch *s = NULL;
-	bool good = false;
+	struct aead_scratch *s;
+	unsigned n = 0;
 
 	if (set == NULL)
 		return NULL;
 	set->serial = calloc(1, sizeof(*set->serial));
 	s = aead_scratch_new(set);
-	if (set->serial == NULL || s == NULL || sodium_init() < 0)
-		goto out;
-	good = aead_openssl_init(&set->openssl) && choose(set, s);
-out:
+	if (set->serial != NULL && s != NULL && sodium_init() >= 0 &&
+	    aead_openssl_init(&set->openssl)) {
+		if (only != NULL || IMB_CHOSEN)
+			set->imb = aead_imb_new();
+		if (set->imb != NULL)
+			choose(set, s, imb_offers, only);
+		choose(set, s, offers, only);
+	}
 	aead_scratch_free(s);
-	if (!good) {
+	for (int id = AEAD_NONE + 1; id < AEAD_N; id++)
+		n += set->impl[id] != NULL;
+	if (n == 0 || (only == NULL && n < AEAD_N - 1)) {
 		aead_set_free(set);
 		return NULL;
 	}
 	return set;
+}
+
+struct aead_set *
+aead_set_new(void)
+{
+	return set_new(NULL);
+}
+
+struct aead_set *
+aead_set_new_only(const char *provider)
+{
+	return set_new(provider);
 }
 
 void
@@ -184,6 +227,7 @@ aead_set_free(struct aead_set *s)
 	if (s == NULL)
 		return;
 	aead_openssl_fini(&s->openssl);
+	aead_imb_free(s->imb);
 	free(s->serial);
 	free(s);
 }
@@ -191,7 +235,7 @@ aead_set_free(struct aead_set *s)
 const char *
 aead_set_provider(const struct aead_set *s, enum aead_id id)
 {
-	return aead_info(id) != NULL ? s->impl[id]->name : NULL;
+	return aead_info(id) != NULL && s->impl[id] != NULL ? s->impl[id]->name : NULL;
 }
 
 bool
@@ -201,14 +245,18 @@ aead_key_init(struct aead_key *k, const struct aead_set *s, enum aead_id id, con
 	const struct aead_info *info = aead_info(id);
 
 	memset(k, 0, sizeof(*k));
-	if (info == NULL || len != (size_t)info->enc_len + info->salt_len + info->auth_len)
+	if (info == NULL || s->impl[id] == NULL ||
+	    len != (size_t)info->enc_len + info->salt_len + info->auth_len)
 		return false;
 	k->set = s;
+	k->impl = s->impl[id];
 	k->serial = __atomic_add_fetch(s->serial, 1, __ATOMIC_RELAXED);
 	k->id = id;
 	memcpy(k->enc, key, info->enc_len);
 	memcpy(k->salt, key + info->enc_len, info->salt_len);
 	memcpy(k->auth, key + info->enc_len + info->salt_len, info->auth_len);
+	if (k->impl->expand != NULL)
+		k->impl->expand(k);
 	return true;
 }
 
@@ -221,10 +269,12 @@ aead_key_fini(struct aead_key *k)
 struct aead_scratch *
 aead_scratch_new(const struct aead_set *s)
 {
-	struct aead_scratch *scratch = calloc(1, sizeof(*scratch));
+	struct aead_scratch *scratch = aligned_alloc(alignof(struct aead_scratch), sizeof(*scratch));
 
-	if (scratch != NULL)
-		scratch->set = s;
+	if (scratch == NULL)
+		return NULL;
+	memset(scratch, 0, sizeof(*scratch));
+	scratch->set = s;
 	return scratch;
 }
 
@@ -237,28 +287,35 @@ aead_scratch_free(struct aead_scratch *s)
 		aead_slot_fini(&s->seal[i]);
 		aead_slot_fini(&s->open[i]);
 	}
+	aead_imb_free(s->imb);
+	secret_wipe(s, sizeof(*s));
 	free(s);
 }
 
-/* What an implementation may rely on. */
-static bool
+/* What an implementation may rely on.  A key that was refused or wiped is of AEAD_NONE. */
+static inline bool
 op_is_right(const struct aead_key *k, const struct aead_scratch *s, const struct aead_op *op)
 {
-	const struct aead_info *info = aead_info(k->id);
+	const struct aead_info *info = &infos[k->id];
 
-	return info != NULL && k->set == s->set && op->len <= INT_MAX &&
-	    op->aad_len <= INT_MAX && op->tail_len <= INT_MAX &&
-	    (info->cbc ? op->len % 16 == 0 : op->tail_len == 0);
+	if (info->name == NULL || k->set != s->set || op->iv == NULL || op->icv == NULL)
+		return false;
+	if ((op->len | op->aad_len | op->tail_len) > INT_MAX)
+		return false;
+	if ((op->len > 0 && (op->src == NULL || op->dst == NULL)) ||
+	    (op->aad_len > 0 && op->aad == NULL) || (op->tail_len > 0 && op->tail == NULL))
+		return false;
+	return info->cbc ? op->len % 16 == 0 : op->tail_len == 0;
 }
 
 bool
 aead_seal(const struct aead_key *k, struct aead_scratch *s, const struct aead_op *op)
 {
-	return op_is_right(k, s, op) && k->set->impl[k->id]->seal(k, s, op);
+	return op_is_right(k, s, op) && k->impl->seal(k, s, op);
 }
 
 bool
 aead_open(const struct aead_key *k, struct aead_scratch *s, const struct aead_op *op)
 {
-	return op_is_right(k, s, op) && k->set->impl[k->id]->open(k, s, op);
+	return op_is_right(k, s, op) && k->impl->open(k, s, op);
 }

@@ -2,6 +2,7 @@
 #ifndef TANDEM_BASE_AEAD_H
 #define TANDEM_BASE_AEAD_H
 
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,33 +50,46 @@ const struct aead_info *aead_info(enum aead_id id);	/* NULL for AEAD_NONE and ou
 struct aead_set;
 struct aead_set	*aead_set_new(void);			/* NULL: a self-test failed (logged) or no memory */
 void		aead_set_free(struct aead_set *s);
-/* Who implements it: "openssl", "libsodium"; NULL where aead_info() is. */
+/*
+ * The same with the implementations of one provider: for tests and benchmarks.  What it does
+ * not have, no key can be made for.  NULL also when it is not here at all: not built in, or
+ * not for this processor.
+ */
+struct aead_set	*aead_set_new_only(const char *provider);
+/* Who implements it: "ipsec-mb", "openssl", "libsodium"; NULL: nobody, or aead_info() is. */
 const char	*aead_set_provider(const struct aead_set *s, enum aead_id id);
 
 /*
  * An expanded key: read-only after aead_key_init() and usable by several threads at once,
  * each with a scratch of its own.  It holds key bytes: keep it in secret memory and call
- * aead_key_fini(), which wipes.
+ * aead_key_fini(), which wipes.  Of the implementations that expand a key themselves the
+ * result is in `wide`; the first cache line and that is what a packet touches.
  */
+#define AEAD_WIDE	1280		/* bytes: GCM round keys and powers of H, 1,008 to 1,264 */
+
+struct aead_impl;
 struct aead_key {
-	const struct aead_set *set;
+	alignas(64) const struct aead_set *set;
+	const struct aead_impl *impl;	/* the set's for `id` */
 	uint64_t serial;		/* unique in the process: lets a scratch keep what it prepared */
 	enum aead_id id;
-	uint8_t enc[32], salt[4], auth[64];
+	uint8_t salt[4], enc[32], auth[64];
+	alignas(64) uint8_t wide[AEAD_WIDE];
 };
 
 /* `key` is in KEYMAT order but for CBC: cipher key, salt, then HMAC key (auth_len bytes).
  * (RFC 7296 2.17 takes encryption before integrity from KEYMAT, so this is that order.)
- * False when `len` is not enc_len + salt_len + auth_len. */
+ * False when `len` is not enc_len + salt_len + auth_len, or nobody in the set has it. */
 bool	aead_key_init(struct aead_key *k, const struct aead_set *s, enum aead_id id,
 	    const uint8_t *key, size_t len);
 void	aead_key_fini(struct aead_key *k);
 
 /*
- * Working memory of one thread, for keys of this set.  It keeps the last few keys in the
- * expanded form of the library (in memory of the library's, wiped when another key takes
- * the place): a key lives on here after aead_key_fini() until then, or until
- * aead_scratch_free().  It allocates when it first meets an algorithm.  NULL: no memory.
+ * Working memory of one thread, for keys of this set.  Where the implementation keeps
+ * expanded keys to itself (OpenSSL), it has the last few (in memory of the library's, wiped
+ * when another key takes the place): a key lives on here after aead_key_fini() until then,
+ * or until aead_scratch_free().  It allocates when it first meets an algorithm.  NULL: no
+ * memory.
  */
 struct aead_scratch;
 struct aead_scratch *aead_scratch_new(const struct aead_set *s);
@@ -86,6 +100,8 @@ void	aead_scratch_free(struct aead_scratch *s);	/* wipes */
  * `len` is the text without ICV (for CBC a multiple of 16).  ICV = f(aad, iv, text, tail):
  * AEADs authenticate `aad` and need tail_len 0; HMAC covers aad, iv, ciphertext and tail
  * (ESP puts the high half of an ESN there, RFC 4303 2.2.1).
+ * Fast where the 16 bytes from `aad` on were written by one store, or long ago: libraries load
+ * 12 bytes as part of 16 (10 ns a packet of 64 bytes).
  */
 struct aead_op {
 	const uint8_t *aad, *iv, *tail;

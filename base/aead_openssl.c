@@ -156,7 +156,7 @@ open_aead(const struct aead_key *k, struct aead_scratch *s, const struct aead_op
 	    EVP_CipherFinal_ex(ctx, rest, &none) == 1 && none == 0;
 }
 
-const struct aead_impl aead_impl_openssl = { "openssl", seal_aead, open_aead };
+const struct aead_impl aead_impl_openssl = { "openssl", NULL, seal_aead, open_aead };
 
 /* The whole HMAC of aad, IV, `text` and tail; the ICV is its left part (RFC 4868 2.3). */
 static bool
@@ -198,4 +198,4 @@ open_cbc(const struct aead_key *k, struct aead_scratch *s, const struct aead_op 
 	    update(slot->cipher, op->dst, op->src, op->len);
 }
 
-const struct aead_impl aead_impl_openssl_cbc = { "openssl", seal_cbc, open_cbc };
+const struct aead_impl aead_impl_openssl_cbc = { "openssl", NULL, seal_cbc, open_cbc };

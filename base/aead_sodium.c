@@ -35,4 +35,4 @@ open(const struct aead_key *k, struct aead_scratch *s, const struct aead_op *op)
 	    op->icv, op->aad, op->aad_len, nonce, k->enc) == 0;
 }
 
-const struct aead_impl aead_impl_sodium = { "libsodium", seal, open };
+const struct aead_impl aead_impl_sodium = { "libsodium", NULL, seal, open };

@@ -4,10 +4,16 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "base/aead_impl.h"
+#include "aead_providers.h"
 #include "base/rng.h"
 #include "json_vectors.h"
 #include "unit.h"
+
+/* Loop tests count through the algorithms of all providers. */
+enum {
+	EACH_N = PROVIDERS_N * AEAD_N,
+	CHOSEN = -1,			/* not a provider: what a gateway would use */
+};
 
 /* A key, scratch and buffers for one algorithm. */
 struct bench {
@@ -19,12 +25,16 @@ struct bench {
 	struct aead_op op;
 };
 
-static void
-bench_init(struct bench *b, enum aead_id id, const uint8_t *key)
+/* False: there is nothing to test, because the provider is not here or does not have it. */
+static bool
+bench_init(struct bench *b, int provider, enum aead_id id, const uint8_t *key)
 {
 	memset(b, 0, sizeof(*b));
-	b->set = aead_set_new();
-	ck_assert_ptr_nonnull(b->set);
+	b->set = provider == CHOSEN ? aead_set_new() : provider_set(provider);
+	if (b->set == NULL || aead_set_provider(b->set, id) == NULL) {
+		aead_set_free(b->set);
+		return false;
+	}
 	b->scratch = aead_scratch_new(b->set);
 	ck_assert_ptr_nonnull(b->scratch);
 	b->info = aead_info(id);
@@ -32,6 +42,7 @@ bench_init(struct bench *b, enum aead_id id, const uint8_t *key)
 	    (size_t)b->info->enc_len + b->info->salt_len + b->info->auth_len));
 	b->op = (struct aead_op){ .aad = b->aad, .iv = b->iv, .tail = b->tail, .src = b->in,
 		.dst = b->out, .icv = b->icv };
+	return true;
 }
 
 static void
@@ -42,16 +53,17 @@ bench_fini(struct bench *b)
 	aead_set_free(b->set);
 }
 
-/* Random key and packet. */
-static void
-bench_random(struct bench *b, enum aead_id id)
+/* Random key and packet; which depends on the algorithm alone. */
+static bool
+bench_random(struct bench *b, int provider, enum aead_id id)
 {
 	struct rng_seeded state;
 	struct rng rng = rng_seeded(&state, (uint64_t)id);
 	uint8_t key[AEAD_KEY_MAX];
 
 	rng_fill(&rng, key, sizeof(key));
-	bench_init(b, id, key);
+	if (aead_info(id) == NULL || !bench_init(b, provider, id, key))
+		return false;
 	rng_fill(&rng, b->aad, sizeof(b->aad));
 	rng_fill(&rng, b->iv, sizeof(b->iv));
 	rng_fill(&rng, b->tail, sizeof(b->tail));
@@ -59,6 +71,13 @@ bench_random(struct bench *b, enum aead_id id)
 	b->op.aad_len = 12;
 	b->op.tail_len = b->info->cbc ? 4 : 0;
 	b->op.len = 64;
+	return true;
+}
+
+static bool
+bench_loop(struct bench *b, int i)
+{
+	return bench_random(b, i / AEAD_N, (enum aead_id)(i % AEAD_N));
 }
 
 /* What is checked against numbers that others published. */
@@ -107,14 +126,15 @@ static const struct known known[] = {
 };
 
 static void
-known_check(const struct known *k)
+known_check(const struct known *k, int provider)
 {
 	uint8_t key[AEAD_KEY_MAX], cipher[256], icv[AEAD_ICV_MAX];
 	struct bench b;
 
 	memset(key, 0, sizeof(key));
 	(void)unhex(k->key, key, sizeof(key));
-	bench_init(&b, k->id, key);
+	if (!bench_init(&b, provider, k->id, key))
+		return;
 	(void)unhex(k->iv, b.iv, sizeof(b.iv));
 	b.op.aad_len = unhex(k->aad, b.aad, sizeof(b.aad));
 	b.op.len = unhex(k->text, b.in, sizeof(b.in));
@@ -133,38 +153,57 @@ known_check(const struct known *k)
 
 START_TEST(aeads_agree_with_what_is_published)
 {
-	known_check(&known[_i]);
+	known_check(&known[_i % 4], _i / 4);
 }
 END_TEST
 
-/*
- * Of two implementations of ChaCha20-Poly1305 only the preferred one is used where both
- * work.  Each opens what the other sealed, and refuses it when it was altered.
- */
-START_TEST(both_chachas_agree)
+/* Lengths from nothing to a super-packet: each around the strides of vectorised code. */
+static size_t
+next_len(size_t len, size_t block)
 {
-	static const struct aead_impl *const impl[] = { &aead_impl_openssl, &aead_impl_sodium };
-	const struct aead_impl *one = impl[_i], *other = impl[1 - _i];
-	struct bench b;
-	uint8_t plain[256];
+	size_t step = len < 2100 ? 1 : len < 9000 ? 253 : 14057;
 
-	bench_random(&b, AEAD_CHACHA20_POLY1305);
-	for (size_t len = 0; len <= sizeof(b.in); len += 4) {
-		b.op.len = len;
-		b.op.src = b.in;
-		b.op.dst = b.out;
-		ck_assert(one->seal(&b.key, b.scratch, &b.op));
-		b.op.src = b.out;
-		b.op.dst = plain;
-		ck_assert(other->open(&b.key, b.scratch, &b.op));
-		ck_assert_mem_eq(plain, b.in, len);
-		b.icv[len % 16] ^= 0x10;
-		ck_assert(!other->open(&b.key, b.scratch, &b.op));
-		b.icv[len % 16] ^= 0x10;
-		b.aad[len % 12] ^= 0x80;
-		ck_assert(!other->open(&b.key, b.scratch, &b.op));
-	}
-	bench_fini(&b);
+	return (len + step + block - 1) / block * block;
+}
+
+/* What two providers make of one packet is the same, and each opens what the other sealed. */
+static void
+two_agree(struct bench *one, struct bench *other, size_t len, size_t aad_len)
+{
+	static uint8_t text[1 << 16], a[1 << 16], b[1 << 16];
+
+	for (size_t i = 0; i < len; i++)
+		text[i] = (uint8_t)(i * 7 + len);
+	one->op.len = other->op.len = len;
+	one->op.aad_len = other->op.aad_len = aad_len;
+	one->op.src = other->op.src = text;
+	one->op.dst = a;
+	other->op.dst = b;
+	ck_assert(aead_seal(&one->key, one->scratch, &one->op));
+	ck_assert(aead_seal(&other->key, other->scratch, &other->op));
+	ck_assert_msg(memcmp(a, b, len) == 0, "%s: text of %zu", one->info->name, len);
+	ck_assert_msg(memcmp(one->icv, other->icv, one->info->icv_len) == 0, "%s: ICV of %zu + %zu",
+	    one->info->name, aad_len, len);
+	one->op.src = one->op.dst = b;
+	ck_assert(aead_open(&one->key, one->scratch, &one->op));
+	ck_assert_msg(memcmp(b, text, len) == 0, "%s: opened %zu", one->info->name, len);
+	one->icv[len % 16] ^= 0x10;
+	one->op.src = a;
+	ck_assert(!aead_open(&one->key, one->scratch, &one->op));
+}
+
+START_TEST(providers_agree_at_every_length)
+{
+	enum aead_id id = (enum aead_id)(_i % AEAD_N);
+	struct bench one, other;
+
+	if (_i / AEAD_N == 1 || !bench_loop(&one, _i))
+		return;
+	ck_assert(bench_random(&other, 1, id));
+	for (size_t len = 0; len < 1 << 16; len = next_len(len, one.info->cbc ? 16 : 1))
+		two_agree(&one, &other, len, len < 2100 ? len % (sizeof(one.aad) + 1) : 12);
+	bench_fini(&one);
+	bench_fini(&other);
 }
 END_TEST
 
@@ -186,7 +225,7 @@ static const struct known known_cbc[] = {
 
 START_TEST(cbc_agrees_with_what_is_published)
 {
-	known_check(&known_cbc[_i]);
+	known_check(&known_cbc[_i], 1);
 }
 END_TEST
 
@@ -229,7 +268,7 @@ START_TEST(hmac_agrees_with_what_is_published)
 		struct bench b;
 
 		(void)unhex(known_hmac[_i].key, key + aead_info(ids[h])->enc_len, 64);
-		bench_init(&b, ids[h], key);
+		ck_assert(bench_init(&b, 1, ids[h], key));
 		b.op.aad = data;
 		b.op.aad_len = 5;
 		memcpy(b.iv, data + 5, 16);
@@ -249,7 +288,8 @@ START_TEST(what_is_sealed_opens_in_place_and_apart)
 	struct bench b;
 	uint8_t copy[256];
 
-	bench_random(&b, (enum aead_id)_i);
+	if (!bench_loop(&b, _i))
+		return;
 	for (size_t len = 0; len <= sizeof(b.in); len += b.info->block) {
 		b.op.len = len;
 		b.op.src = b.in;
@@ -288,7 +328,8 @@ START_TEST(any_bit_flipped_is_refused)
 	struct bench b;
 	uint8_t plain[256];
 
-	bench_random(&b, (enum aead_id)_i);
+	if (!bench_loop(&b, _i))
+		return;
 	ck_assert(aead_seal(&b.key, b.scratch, &b.op));
 	b.op.src = b.out;
 	b.op.dst = plain;
@@ -309,7 +350,7 @@ START_TEST(cbc_does_not_decrypt_before_it_knows)
 	struct bench b;
 	uint8_t plain[256], before[256];
 
-	bench_random(&b, AEAD_AES_CBC_256_HMAC_SHA2_256);
+	ck_assert(bench_random(&b, 1, AEAD_AES_CBC_256_HMAC_SHA2_256));
 	ck_assert(aead_seal(&b.key, b.scratch, &b.op));
 	b.icv[3] ^= 4;
 	memset(plain, 0x77, sizeof(plain));
@@ -328,9 +369,10 @@ START_TEST(wrong_lengths_are_refused)
 	struct aead_key k;
 	uint8_t key[AEAD_KEY_MAX + 1] = { 0 };
 
-	bench_random(&b, (enum aead_id)_i);
+	if (!bench_loop(&b, _i))
+		return;
 	for (size_t len = 0; len <= sizeof(key); len++) {
-		ck_assert(aead_key_init(&k, b.set, (enum aead_id)_i, key, len) ==
+		ck_assert(aead_key_init(&k, b.set, b.key.id, key, len) ==
 		    (len == (size_t)b.info->enc_len + b.info->salt_len + b.info->auth_len));
 		if (k.serial == 0)		/* a key that was refused does not work */
 			ck_assert(!aead_seal(&k, b.scratch, &b.op));
@@ -355,21 +397,23 @@ END_TEST
  */
 START_TEST(a_scratch_does_not_mix_up_keys)
 {
-	enum { KEYS = 60 };
+	enum { KEYS = 60, STEPS = 1500 };
 	struct rng_seeded state;
 	struct rng rng = rng_seeded(&state, 9);
-	struct aead_set *set = aead_set_new();
-	struct aead_scratch *s = aead_scratch_new(set);
+	struct aead_set *set = provider_set(_i);
+	struct aead_scratch *s = set != NULL ? aead_scratch_new(set) : NULL;
 	struct aead_key key[KEYS] = { 0 };
 	uint8_t bytes[AEAD_KEY_MAX], text[32], icv[32], icv2[32], iv[16] = { 0 };
 	struct aead_op op = { .iv = iv, .src = text, .dst = text, .len = 32, .icv = icv };
 
-	for (int step = 0; step < 3000; step++) {
+	for (int step = 0; set != NULL && step < STEPS; step++) {
 		uint32_t i = rng_below(&rng, KEYS);
 		enum aead_id id = (enum aead_id)(1 + rng_below(&rng, AEAD_N - 1));
 		const struct aead_info *info = aead_info(id);
 		struct aead_scratch *fresh;
 
+		if (aead_set_provider(set, id) == NULL)
+			continue;
 		if (key[i].serial == 0 || rng_below(&rng, 4) == 0) {
 			aead_key_fini(&key[i]);
 			rng_fill(&rng, bytes, sizeof(bytes));
@@ -397,8 +441,8 @@ START_TEST(another_sets_scratch_is_refused)
 {
 	struct bench a, b;
 
-	bench_random(&a, AEAD_AES_GCM_16_128);
-	bench_random(&b, AEAD_AES_GCM_16_128);
+	ck_assert(bench_random(&a, CHOSEN, AEAD_AES_GCM_16_128));
+	ck_assert(bench_random(&b, CHOSEN, AEAD_AES_GCM_16_128));
 	ck_assert(!aead_seal(&a.key, b.scratch, &a.op));
 	ck_assert(aead_seal(&a.key, a.scratch, &a.op));
 	bench_fini(&a);
@@ -435,7 +479,7 @@ seal_many(void *arg)
 {
 	struct aead_key *k = arg;
 	struct aead_scratch *s = aead_scratch_new(k->set);
-	uint8_t iv[8] = { 0 }, text[64], icv[16];
+	uint8_t iv[AEAD_IV_MAX] = { 0 }, text[64], icv[AEAD_ICV_MAX];
 	struct aead_op op = { .iv = iv, .src = text, .dst = text, .len = sizeof(text), .icv = icv };
 
 	for (int i = 0; i < 2000; i++) {
@@ -453,7 +497,8 @@ START_TEST(threads_share_a_key)
 	struct bench b;
 	pthread_t a, c;
 
-	bench_random(&b, AEAD_AES_GCM_16_256);
+	if (!bench_loop(&b, _i))
+		return;
 	ck_assert_int_eq(pthread_create(&a, NULL, seal_many, &b.key), 0);
 	ck_assert_int_eq(pthread_create(&c, NULL, seal_many, &b.key), 0);
 	pthread_join(a, NULL);
@@ -465,18 +510,18 @@ END_TEST
 static void
 fill(TCase *t)
 {
-	tcase_add_loop_test(t, aeads_agree_with_what_is_published, 0, 4);
-	tcase_add_loop_test(t, both_chachas_agree, 0, 2);
+	tcase_add_loop_test(t, aeads_agree_with_what_is_published, 0, 4 * PROVIDERS_N);
+	tcase_add_loop_test(t, providers_agree_at_every_length, 0, EACH_N);
 	tcase_add_loop_test(t, cbc_agrees_with_what_is_published, 0, 3);
 	tcase_add_loop_test(t, hmac_agrees_with_what_is_published, 0, 3);
-	tcase_add_loop_test(t, what_is_sealed_opens_in_place_and_apart, 1, AEAD_N);
-	tcase_add_loop_test(t, any_bit_flipped_is_refused, 1, AEAD_N);
+	tcase_add_loop_test(t, what_is_sealed_opens_in_place_and_apart, 0, EACH_N);
+	tcase_add_loop_test(t, any_bit_flipped_is_refused, 0, EACH_N);
 	tcase_add_test(t, cbc_does_not_decrypt_before_it_knows);
-	tcase_add_loop_test(t, wrong_lengths_are_refused, 1, AEAD_N);
-	tcase_add_test(t, a_scratch_does_not_mix_up_keys);
+	tcase_add_loop_test(t, wrong_lengths_are_refused, 0, EACH_N);
+	tcase_add_loop_test(t, a_scratch_does_not_mix_up_keys, 0, PROVIDERS_N);
 	tcase_add_test(t, another_sets_scratch_is_refused);
 	tcase_add_test(t, the_table_is_complete);
-	tcase_add_test(t, threads_share_a_key);
+	tcase_add_loop_test(t, threads_share_a_key, 0, EACH_N);
 }
 
 UNIT_MAIN("base/aead", fill)
