@@ -20,6 +20,8 @@
 #include "gateway/gateway.h"
 #include "gateway/version.h"
 
+#define PEER_GROUPS_MAX	256		/* of one who is neither root nor us */
+
 /*
  * A client is freed only by its own callbacks: an answer may cause events, and those go to all
  * watchers, perhaps to the very client that is being answered.  Who has to go from elsewhere is
@@ -228,6 +230,36 @@ refuse(evutil_socket_t fd)
 	close(fd);
 }
 
+/*
+ * Root, our own user, and the socket's group.  The file's mode says the same to who opens it; this
+ * also holds for a descriptor that was handed on, and after somebody widened the mode.
+ */
+static bool
+is_allowed(const struct control *c, int fd)
+{
+	gid_t group[PEER_GROUPS_MAX];
+	socklen_t len = sizeof(struct ucred), groups_len = sizeof(group);
+	struct ucred who;
+	struct stat st;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
+		return false;
+	if (who.uid == 0 || who.uid == geteuid())
+		return true;
+	if (stat(c->path, &st) != 0 || st.st_gid == 0)
+		st.st_gid = (gid_t)-1;			/* root's group is nobody's way in */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, group, &groups_len) != 0)
+		groups_len = 0;
+	for (size_t i = 0; i < groups_len / sizeof(group[0]); i++)
+		if (group[i] == st.st_gid)
+			return true;
+	if (who.gid == st.st_gid)
+		return true;
+	log_event(LOG_LEVEL_WARN, "control-stranger", "uid=%u gid=%u pid=%d", who.uid, who.gid,
+	    who.pid);
+	return false;
+}
+
 static void
 on_client(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
 {
@@ -236,6 +268,11 @@ on_client(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int
 	struct client *x = c->n < CONTROL_CLIENTS ? calloc(1, sizeof(*x)) : NULL;
 
 	(void)l, (void)sa, (void)len;
+	if (!is_allowed(c, fd)) {
+		free(x);
+		close(fd);
+		return;
+	}
 	if (x != NULL)
 		x->be = bufferevent_socket_new(loop_base(c->g->loop), fd, BEV_OPT_CLOSE_ON_FREE);
 	if (x == NULL || x->be == NULL) {

@@ -10,6 +10,7 @@ the configuration is written as JSON.
 """
 
 import json
+import os
 import re
 import shutil
 import time
@@ -53,6 +54,7 @@ class Bench:
 
     def __init__(self, lab, report, here=None, there=None, binary=None, env=None):
         self.lab, self.report = lab, report
+        binary = binary or lib.build("tandem", os.environ.get("TANDEM_BUILD", "plain"))
         self.here = here or ours()
         self.tandem = lib.Tandem(lab, "gw-a", self.here, {"psk": PSK.encode() + b"\n"},
                                  binary=binary, env=env)

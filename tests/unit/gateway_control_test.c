@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "gateway/gateway.h"
@@ -660,6 +661,36 @@ START_TEST(a_live_socket_is_refused_and_lives_on)
 }
 END_TEST
 
+/* Whoever widens the file's mode has not made everybody a friend. */
+START_TEST(a_stranger_is_hung_up_on)
+{
+	struct world *w = world();
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		return;			/* nobody else to be */
+	ck_assert_int_eq(chmod(w->socket, 0666), 0);
+	ck_assert_int_eq(chmod(w->dir, 0755), 0);
+	pid = fork();
+	if (pid == 0) {
+		const char q[] = "{\"verb\": \"version\"}\n";
+		char c;
+		int fd;
+
+		if (setgid(65534) != 0 || setuid(65534) != 0)
+			_exit(2);
+		fd = dial();
+		(void)fcntl(fd, F_SETFL, 0);
+		(void)!send(fd, q, sizeof(q) - 1, MSG_NOSIGNAL);
+		_exit(read(fd, &c, 1) <= 0 ? 0 : 1);
+	}
+	for (usec_t end = loop_now() + PATIENCE; waitpid(pid, &status, WNOHANG) == 0; pump())
+		ck_assert(loop_now() < end);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+END_TEST
+
 static void
 stale_socket(const char *path)
 {
@@ -743,6 +774,7 @@ fill(TCase *t)
 	tcase_add_test(t, a_reload_tells_all_mistakes_and_keeps_what_was);
 	tcase_add_test(t, a_reload_leaves_nothing_of_the_old);
 	tcase_add_test(t, the_socket_is_for_owner_and_group);
+	tcase_add_test(t, a_stranger_is_hung_up_on);
 	tcase_add_test(t, a_live_socket_is_refused_and_lives_on);
 	tcase_add_test(t, a_stale_socket_is_replaced_but_no_file);
 	tcase_add_test(t, it_outlives_a_lack_of_descriptors);
