@@ -273,6 +273,35 @@ packets_json(const struct esp_stats *st)
 	    "in_answered", (json_int_t)st->in_answered);
 }
 
+/* Element i counts what is from 2^i below 2^(i+1); zeros at the end are left out. */
+static json_t *
+buckets_json(const uint64_t bucket[WORKER_BUCKETS])
+{
+	json_t *a = json_array();
+	unsigned n = WORKER_BUCKETS;
+
+	while (n > 0 && bucket[n - 1] == 0)
+		n--;
+	for (unsigned i = 0; i < n; i++)
+		json_array_append_new(a, json_integer((json_int_t)bucket[i]));
+	return a;
+}
+
+static json_t *
+batches_json(const struct gw *g)
+{
+	struct worker_batches b;
+	json_t *o = json_object();
+
+	worker_batches(g->worker, &b);
+	json_object_set_new(o, "datagrams_sent", buckets_json(b.send));
+	json_object_set_new(o, "datagrams_received", buckets_json(b.recv));
+	json_object_set_new(o, "bytes_read", buckets_json(b.read));
+	json_object_set_new(o, "bytes_written", buckets_json(b.write));
+	json_object_set_new(o, "trains_refused", json_integer((json_int_t)b.refused));
+	return o;
+}
+
 static json_t *
 ciphers_json(const struct gw *g)
 {
@@ -308,6 +337,7 @@ status_json(struct gw *g, const char *only)
 	json_object_set_new(o, "connections", list);
 	json_object_set_new(o, "drops", drops_json(g, &st));
 	json_object_set_new(o, "packets", packets_json(&st));
+	json_object_set_new(o, "batches", batches_json(g));
 	json_object_set_new(o, "ike", totals_json(g));
 	json_object_set_new(o, "ciphers", ciphers_json(g));
 	json_object_set_new(o, "netns", json_integer(findings_netns()));

@@ -217,6 +217,9 @@ send_wire(struct worker *w, struct batch *b)
 			lost = udp_send(w->socket[socket].fd, &w->socket[socket].tx, b, i, n, &err);
 		if (lost > 0)
 			esp_count_drop(w->esp, DROP_OUT_SEND, lost);
+		if (!gone)
+			atomic_store_explicit(&w->tallies.refused, w->socket[socket].tx.refused,
+			    memory_order_relaxed);
 	}
 	b->n = 0;
 }

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -129,6 +131,87 @@ START_TEST(a_written_packet_is_delivered_v6)
 }
 END_TEST
 
+/*
+ * Ten datagrams, sent as one, come out of the device as one super-packet, and one that is
+ * written arrives as ten datagrams.
+ */
+START_TEST(super_packets_cross_whole)
+{
+	struct endpoint to = { .port = 4000 }, self = { .port = 4000 };
+	struct pollfd poll_sock = { .events = POLLIN };
+	int sock, size = 1000, fd;
+	char data[10 * 1000], got[2000];
+	struct sockaddr_storage ss;
+	struct tun_port port;
+	struct batch b;
+	struct pkt *p;
+	socklen_t n;
+
+	if (!own_netns())
+		return;
+	fd = device_up("td0");
+	tun_port_init(&port, fd);
+	ck_assert(port.vnet && port.tso);
+	if (!port.uso) {
+		fprintf(stderr, "skipped: this kernel has no UDP super-packets\n");
+		return;
+	}
+	ck_assert(batch_init_shared(&b, 8, 4 * PKT_BUF));
+	sock = socket(AF_INET, SOCK_DGRAM, 0);
+	poll_sock.fd = sock;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i / 1000);
+	ck_assert(ip_parse("10.9.0.2", &to.ip) && ip_parse("10.9.0.1", &self.ip));
+	n = ip_to_sockaddr(&self, &ss);
+	ck_assert_int_eq(bind(sock, (struct sockaddr *)&ss, n), 0);
+	ck_assert_int_eq(setsockopt(sock, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)), 0);
+	n = ip_to_sockaddr(&to, &ss);
+	ck_assert_int_eq(sendto(sock, data, sizeof(data), 0, (struct sockaddr *)&ss, n), sizeof(data));
+	ck_assert_int_eq(tun_read(&port, 0, &b), 1);
+	p = &b.pkt[0];
+	ck_assert_uint_eq(p->gso, PKT_GSO_UDP);
+	ck_assert_uint_eq(p->segment, 1000);
+	ck_assert_uint_eq(p->len, 28 + sizeof(data));
+	ck_assert_uint_eq(p->csum, PKT_CSUM_PARTIAL);
+	ck_assert(p->csum_start == 20 && p->csum_offset == 6);
+	/* back: addresses change places, which no checksum minds; ports are the same */
+	memcpy(pkt_data(p) + 12, to.ip.b, 4);
+	memcpy(pkt_data(p) + 16, self.ip.b, 4);
+	p->head_len = 28;
+	ck_assert_int_eq(tun_write(&port, p), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		ck_assert_int_eq(poll(&poll_sock, 1, 2000), 1);
+		ck_assert_int_eq(recv(sock, got, sizeof(got), 0), 1000);
+		ck_assert_int_eq(got[0], (char)i);
+		ck_assert_int_eq(got[999], (char)i);
+	}
+	batch_fini(&b);
+}
+END_TEST
+
+/* A packet in pieces is written as one. */
+START_TEST(pieces_are_put_together)
+{
+	struct pkt_piece rest[2] = { { .len = 5 }, { .len = 3 } };
+	struct tun_port port = { .vnet = false };
+	struct pkt p = { .off = 16, .len = 4 };
+	uint8_t buf[64] = "................head--tail-end", got[64];
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	p.buf = buf;
+	p.cap = sizeof(buf);
+	rest[0].data = buf + 21;
+	rest[0].next = &rest[1];
+	rest[1].data = buf + 27;
+	p.more = &rest[0];
+	port.fd = fd[1];
+	ck_assert_int_eq(tun_write(&port, &p), 0);
+	ck_assert_int_eq(read(fd[0], got, sizeof(got)), 12);
+	ck_assert_mem_eq(got, "head-tailend", 12);
+}
+END_TEST
+
 /* Nothing but what somebody sent comes out: no router solicitation, no multicast report. */
 START_TEST(a_device_is_silent_by_itself)
 {
@@ -231,6 +314,8 @@ fill(TCase *t)
 	tcase_add_test(t, packets_come_out_whole);
 	tcase_add_test(t, a_written_packet_is_delivered_v4);
 	tcase_add_test(t, a_written_packet_is_delivered_v6);
+	tcase_add_test(t, super_packets_cross_whole);
+	tcase_add_test(t, pieces_are_put_together);
 	tcase_add_test(t, a_device_is_silent_by_itself);
 	tcase_add_test(t, carrier_rises_and_falls);
 	tcase_add_test(t, a_held_name_is_refused);

@@ -210,6 +210,115 @@ START_TEST(a_full_batch_leaves_the_rest)
 }
 END_TEST
 
+/* One train of 10 datagrams of 1000 bytes and one of 300, all different. */
+static void
+train(struct batch *out, struct endpoint from, struct endpoint to)
+{
+	struct pkt *p;
+
+	batch_reset(out);
+	p = batch_next(out);
+	for (unsigned i = 0; i < 10300; i++)
+		pkt_data(p)[i] = (uint8_t)(i / 1000 * 3 + i);
+	p->len = 10300;
+	p->segment = 1000;
+	p->segments = 11;
+	p->local = from;
+	p->remote = to;
+	p->tos = 0xb8;
+}
+
+static void
+check_datagrams(const struct batch *in, const struct pkt *sent)
+{
+	ck_assert_uint_eq(in->n, 11);
+	for (unsigned i = 0; i < 11; i++) {
+		ck_assert_uint_eq(in->pkt[i].len, i < 10 ? 1000 : 300);
+		ck_assert_uint_eq(in->pkt[i].tos, 0xb8);
+		ck_assert_uint_eq(in->pkt[i].segment, 0);
+		ck_assert_mem_eq(pkt_data(&in->pkt[i]), pkt_data(sent) + i * 1000u, in->pkt[i].len);
+	}
+}
+
+/* To a socket that asks for trains it comes as one, to another as single datagrams. */
+static void
+train_goes(const char *any, const char *ip)
+{
+	int a = must_open(any, PORT_A), b = must_open(any, PORT_B), err;
+	struct endpoint from = at(ip, PORT_A), to = at(ip, PORT_B);
+	struct udp_tx tx = { .plain = 0 };
+	struct batch out, in;
+
+	ck_assert(batch_init(&out, 1, PKT_BUF) && batch_init(&in, 16, PKT_BUF));
+	train(&out, from, to);
+	ck_assert_uint_eq(udp_send(a, &tx, &out, 0, 1, &err), 0);
+	ck_assert_int_eq(udp_recv(b, 0, PORT_B, &in), 11);
+	check_datagrams(&in, &out.pkt[0]);
+	ck_assert_int_eq(udp_gro(b, true), 0);
+	batch_reset(&in);
+	ck_assert_uint_eq(udp_send(a, &tx, &out, 0, 1, &err), 0);
+	ck_assert_int_eq(udp_recv(b, 0, PORT_B, &in), 1);
+	ck_assert_uint_eq(in.pkt[0].len, 10300);
+	ck_assert_uint_eq(in.pkt[0].segment, 1000);
+	ck_assert_uint_eq(in.pkt[0].segments, 11);
+	ck_assert_mem_eq(pkt_data(&in.pkt[0]), pkt_data(&out.pkt[0]), 10300);
+	ck_assert_uint_eq(tx.refused, 0);
+	batch_fini(&out);
+	batch_fini(&in);
+	close(a);
+	close(b);
+}
+
+START_TEST(a_train_goes_and_comes)
+{
+	train_goes("0.0.0.0", "127.0.0.1");
+	train_goes("::", "::1");
+}
+END_TEST
+
+/* A socket that sends no checksums cannot send trains (EINVAL), as a route over a device without
+ * checksum offload cannot (EIO): they go as single datagrams, and so do the next. */
+START_TEST(a_refused_train_goes_singly)
+{
+	int a = must_open("0.0.0.0", PORT_A), b = must_open("0.0.0.0", PORT_B), one = 1, err;
+	struct endpoint from = at("127.0.0.1", PORT_A), to = at("127.0.0.1", PORT_B);
+	struct udp_tx tx = { .plain = 0 };
+	struct batch out, in;
+
+	ck_assert(batch_init(&out, 1, PKT_BUF) && batch_init(&in, 16, PKT_BUF));
+	ck_assert_int_eq(setsockopt(a, SOL_SOCKET, SO_NO_CHECK, &one, sizeof(one)), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		train(&out, from, to);
+		batch_reset(&in);
+		ck_assert_uint_eq(udp_send(a, &tx, &out, 0, 1, &err), 0);
+		ck_assert_int_eq(err, 0);
+		ck_assert_int_eq(udp_recv(b, 0, PORT_B, &in), 11);
+		check_datagrams(&in, &out.pkt[0]);
+		ck_assert_uint_eq(tx.refused, 1);
+		ck_assert_uint_eq(tx.plain, UDP_PLAIN - i);
+	}
+	batch_fini(&out);
+	batch_fini(&in);
+}
+END_TEST
+
+/* Every datagram of a train that nobody takes is counted, and trains are not given up for it. */
+START_TEST(a_lost_train_counts_its_datagrams)
+{
+	int a = must_open("0.0.0.0", PORT_A), err;
+	struct endpoint from = at("192.0.2.77", PORT_A), to = at("127.0.0.1", PORT_B);
+	struct udp_tx tx = { .plain = 0 };
+	struct batch out;
+
+	ck_assert(batch_init(&out, 1, PKT_BUF));
+	train(&out, from, to);
+	ck_assert_uint_eq(udp_send(a, &tx, &out, 0, 1, &err), 11);
+	ck_assert_int_lt(err, 0);
+	ck_assert_uint_eq(tx.plain, 0);
+	batch_fini(&out);
+}
+END_TEST
+
 /* The kernel must not fragment: path MTU discovery is ours (design 4). */
 START_TEST(df_is_set)
 {
@@ -242,6 +351,9 @@ fill(TCase *t)
 	tcase_add_test(t, icmp_errors_do_not_wedge);
 	tcase_add_test(t, one_too_long_comes_empty);
 	tcase_add_test(t, a_full_batch_leaves_the_rest);
+	tcase_add_test(t, a_train_goes_and_comes);
+	tcase_add_test(t, a_refused_train_goes_singly);
+	tcase_add_test(t, a_lost_train_counts_its_datagrams);
 	tcase_add_test(t, df_is_set);
 }
 
