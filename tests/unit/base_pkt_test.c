@@ -76,6 +76,42 @@ START_TEST(views_have_no_buffers)
 }
 END_TEST
 
+/* Packets of a shared batch lie one behind the other and do not meet; it ends where the
+ * longest packet would not fit any more. */
+START_TEST(shared_memory_is_taken_in_turn)
+{
+	const size_t bytes = 3 * PKT_BUF;
+	const uint8_t *end = NULL;
+	struct batch b;
+	struct pkt *p;
+	size_t all = 0;
+
+	ck_assert(batch_init_shared(&b, 64, bytes));
+	for (unsigned len = 1; (p = batch_next(&b)) != NULL; len += 3001) {
+		ck_assert_uint_ge(pkt_room(p), PKT_MAX + 1 + PKT_TAILROOM);
+		ck_assert(end == NULL || p->buf >= end);
+		p->len = len;
+		memset(p->buf, (int)b.n, p->off + len + PKT_TAILROOM);
+		batch_trim(&b);
+		ck_assert_uint_ge(pkt_room(p), PKT_TAILROOM);
+		end = p->buf + p->cap;
+		ck_assert(end <= b.mem + bytes);
+		all += len;
+	}
+	ck_assert(batch_is_full(&b));
+	ck_assert_uint_gt(all, PKT_BUF);
+	for (unsigned i = 0; i < b.n; i++)
+		ck_assert_uint_eq(pkt_data(&b.pkt[i])[b.pkt[i].len - 1], i + 1);
+	batch_reset(&b);
+	ck_assert(!batch_is_full(&b));
+	p = batch_next(&b);
+	ck_assert_ptr_eq(p->buf, b.mem);
+	batch_unget(&b);
+	ck_assert_ptr_eq(batch_next(&b)->buf, b.mem);
+	batch_fini(&b);
+}
+END_TEST
+
 START_TEST(too_much_memory_is_refused)
 {
 	struct batch b;
@@ -92,6 +128,7 @@ fill(TCase *t)
 	tcase_add_test(t, slots_do_not_share_bytes);
 	tcase_add_test(t, a_slot_comes_back_clean_with_its_buffer);
 	tcase_add_test(t, views_have_no_buffers);
+	tcase_add_test(t, shared_memory_is_taken_in_turn);
 	tcase_add_test(t, too_much_memory_is_refused);
 }
 

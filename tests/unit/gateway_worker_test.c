@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -489,6 +490,44 @@ START_TEST(what_is_not_esp_is_told_apart)
 }
 END_TEST
 
+/* A sender's train, and so the kernel's, may mix SPIs, markers and a keepalive; each datagram
+ * is looked at. */
+START_TEST(a_train_may_carry_strangers)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	uint8_t train[6 * 100 + 1];
+	struct worker_stray s;
+	struct worker_batches b;
+	struct esp_stats st;
+	struct world x;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 100;
+
+	setup_tunnel(&x);
+	for (unsigned i = 0; i < sizeof(train); i++)
+		train[i] = (uint8_t)(i / 100 % 3 == 1 && i % 100 < 4 ? 0 : 1 + i / 100);
+	train[600] = 0xff;			/* ESP, IKE, ESP, ESP, IKE, ESP, keepalive */
+	in.sin_port = htons(x.s[0].port);
+	ck_assert_int_eq(setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)), 0);
+	ck_assert_int_eq(sendto(fd, train, sizeof(train), 0, (struct sockaddr *)&in, sizeof(in)),
+	    sizeof(train));
+	close(fd);
+	ck_assert(wait_readable(worker_fd(x.s[0].w), PATIENCE_MS));
+	usleep(20000);
+	for (unsigned i = 1; i <= 4; i += 3) {
+		ck_assert(worker_stray(x.s[0].w, &s));
+		ck_assert_uint_eq(s.len, 100);
+		ck_assert_mem_eq(s.data, train + 100 * i, 100);
+	}
+	ck_assert(!worker_stray(x.s[0].w, &s));
+	worker_stats(x.s[0].w, &st);
+	ck_assert_uint_eq(st.in_packets, 4);
+	ck_assert_uint_eq(st.drop[DROP_IN_NO_SA], 4);
+	worker_batches(x.s[0].w, &b);
+	ck_assert_uint_eq(b.recv[2], 1);	/* seven: one train from 4 below 8 */
+	teardown(&x);
+}
+END_TEST
+
 /* Seal one packet of site 0 by a fresh SA of an engine of our own, whose other half is left in
  * own->child[1]. */
 static void
@@ -696,6 +735,7 @@ fill(TCase *t)
 	tcase_add_test(t, no_descriptor_is_left_over);
 	tcase_add_test(t, a_device_may_go_and_come);
 	tcase_add_test(t, what_is_not_esp_is_told_apart);
+	tcase_add_test(t, a_train_may_carry_strangers);
 	tcase_add_test(t, the_first_packet_of_an_sa_is_not_too_early);
 	tcase_add_test(t, strays_are_bounded_and_counted);
 	tcase_add_test(t, traffic_wakes_control_once_and_surely);
