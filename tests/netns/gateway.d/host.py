@@ -44,8 +44,8 @@ def in_the_way(t):
     for code in expected:
         for command in found.get(code, []):
             lab.run("gw-a", "sh", "-c", command)
-        left = findings(a)
-        t.check(code not in left, f"{code}: gone after `{'; '.join(found.get(code, []))}`", left.get(code, ""))
+        t.eventually(f"{code}: gone after `{'; '.join(found.get(code, []))}`",
+                     lambda: code not in findings(a), 2, lambda: findings(a).get(code))
     t.check(findings(a) == {}, "nothing is in the way any more", findings(a))
     a.start()
     b = t.site(lab, "b").start()
