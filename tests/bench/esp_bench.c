@@ -10,11 +10,8 @@
 /*
  * What a packet costs in the ESP engine, one core: nanoseconds a packet for esp_out() and
  * esp_in() with batches of 64, for each suite, at 64 and 1,400 inner bytes.  The checks, the
- * path and the replay window are in it; the kernel is not.  Built by hand:
- *
- *	make B=build/plain build/plain/libesp.a build/plain/libbase.a
- *	cc -O2 -I. tests/bench/esp_bench.c build/plain/libesp.a build/plain/libbase.a \
- *	    $(pkg-config --libs libsodium libcrypto) -o /tmp/esp_bench && /tmp/esp_bench
+ * path and the replay window are in it; the kernel is not.  `make bench`
+ * builds it.
  *
  * Each figure is the least of ROUNDS rounds: what the code takes, not what the machine had
  * to do besides.
