@@ -198,7 +198,7 @@ class Bench:
         lost = []
         for ns, to in (("lan-a", there), ("lan-b", back)):
             for size in sizes:
-                done = self.lab.run(ns, "ping", "-n", "-c", 3, "-i", 0.01, "-W", 1, "-s", size, to,
+                done = self.lab.run(ns, "ping", "-n", "-c", 3, "-i", 0.01, "-W", 3, "-s", size, to,
                                     check=False).stdout
                 if " 0% packet loss" not in done:
                     lost.append(f"{ns} to {to}, {size} bytes")
