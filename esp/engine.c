@@ -5,9 +5,9 @@
  * Out: view, path, tunnel, selectors, MSS, size; then it waits as a job (send.h) until the batch
  * is through or the send buffer full.  A super-packet takes this way once, for all its packets.
  *
- * In (in.c): SPI, SA, replay, ICV, mark; only what passed these counts as heard from the peer.  Then
- * what it carries is judged: ECN, selectors, our own probes, source; then it is delivered, joined
- * to the packets of its flow before it where that is exact (offload.h).
+ * In (in.c): SPI, SA, replay, ICV, mark; only what passed these counts as heard from the peer.
+ * Then what it carries is judged: ECN, selectors, our own probes, source; then it is delivered,
+ * joined to the packets of its flow before it where that is exact (offload.h).
  *
  * The inner TTL is not touched: RFC 4301 5.1.2 decrements it where the gateway forwards, and
  * that is the kernel, which did so before the packet came to our device and will do so

@@ -666,7 +666,8 @@ START_TEST(too_big_with_df_is_answered)
 	static struct pkt views[2][RIG_PKTS];
 	struct batch wire = { .pkt = views[0], .cap = RIG_PKTS };
 	struct batch back = { .pkt = views[1], .cap = RIG_PKTS };
-	struct burst b = { .host = 20, .ttl = 64, .flags = TCP_ACK, .v6 = _i % 2 != 0, .udp = _i / 2 != 0 };
+	struct burst b = { .host = 20, .ttl = 64, .flags = TCP_ACK,
+		.v6 = _i % 2 != 0, .udp = _i / 2 != 0 };
 	static struct world w;
 	const uint8_t *quoted;
 
