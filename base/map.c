@@ -166,7 +166,8 @@ map_each(const struct map *m, size_t *pos, uint64_t *key, void **value)
 		const struct entry *e = &m->entry[(*pos)++];
 
 		if (is_live(m, e)) {
-			*key = e->key;
+			if (key != NULL)
+				*key = e->key;
 			*value = e->value;
 			return true;
 		}

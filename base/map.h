@@ -19,7 +19,7 @@ bool		map_put(struct map *m, uint64_t key, void *value);
 void		*map_get(const struct map *m, uint64_t key);	/* NULL: not there */
 void		*map_del(struct map *m, uint64_t key);	/* what was there, or NULL */
 size_t		map_n(const struct map *m);
-/* Walk in no order: start with *pos = 0; false at the end.  Deleting keys is fine. */
+/* Walk in no order: start with *pos = 0; false at the end.  Deleting keys is fine; `key` may be NULL. */
 bool		map_each(const struct map *m, size_t *pos, uint64_t *key, void **value);
 
 #endif

@@ -114,7 +114,8 @@ notify(const char *word)
 }
 
 /* In the child.  Nothing of the broker's may live on here: a copy of a descriptor would keep a
- * device or a claim alive. */
+ * device alive.  But for the claim: as long as an engine is there, whose ports and control socket
+ * are in use, no other instance may start (claim_netns() waits for it). */
 static void
 engine_main(struct broker *b, int sock, pid_t parent)
 {
@@ -126,8 +127,6 @@ engine_main(struct broker *b, int sock, pid_t parent)
 	(void)setpgid(0, 0);			/* a terminal's ^C reaches us by the broker, once */
 	record_fini(&b->record);
 	close(b->signals);
-	if (b->claim >= 0)
-		close(b->claim);
 	if (b->lock >= 0)
 		close(b->lock);
 	if ((err = claim_caps(CAPS_ENGINE, CAPS_ENGINE)) != 0) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -38,6 +40,34 @@ holder(const struct sockaddr_un *at, socklen_t len, struct ucred *who)
 	return err;
 }
 
+#define LEAVING_LOOKS	3000			/* a minute: the kernel closes 50 devices a second */
+#define LEAVING_STEP	(20 * 1000 * 1000)	/* ns */
+#define LEAVING_SAY	50			/* steps until a word about it is due */
+
+/*
+ * Bind and listen: 0, or -errno.  The name may be held by the engine of a broker that was killed
+ * a moment ago: it is on its way out and still has the ports, so it is waited for.
+ */
+static int
+take(int fd, const struct sockaddr_un *at, socklen_t len, struct ucred *who)
+{
+	const struct timespec step = { .tv_nsec = LEAVING_STEP };
+
+	for (int i = 0;; i++) {
+		if (bind(fd, (const struct sockaddr *)at, len) == 0)
+			return listen(fd, 8) == 0 ? 0 : -errno;
+		if (errno != EADDRINUSE || i == LEAVING_LOOKS)
+			return -errno;
+		if (holder(at, len, who) == 0 && (who->pid == 0 || kill(who->pid, 0) == 0 ||
+		    errno != ESRCH))
+			return -EADDRINUSE;
+		if (i == LEAVING_SAY)
+			log_event(LOG_LEVEL_NOTICE, "waiting", "pid=%d what=\"for the engine of a daemon that was "
+			    "killed to be gone\"", (int)who->pid);
+		nanosleep(&step, NULL);
+	}
+}
+
 int
 claim_netns(int *fd, char *why, size_t cap)
 {
@@ -50,16 +80,16 @@ claim_netns(int *fd, char *why, size_t cap)
 	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (*fd < 0)
 		return -errno;
-	if (bind(*fd, (struct sockaddr *)&at, len) == 0 && listen(*fd, 8) == 0)
+	err = take(*fd, &at, len, &who);
+	if (err == 0)
 		return 0;
-	err = -errno;
 	close(*fd);
 	*fd = -1;
 	if (err != -EADDRINUSE) {
 		snprintf(why, cap, "cannot claim the network namespace: %s", strerror(-err));
 		return err;
 	}
-	if (holder(&at, len, &who) == 0 && who.uid != 0 && who.uid != geteuid()) {
+	if (who.pid != 0 && who.uid != 0 && who.uid != geteuid()) {
 		log_event(LOG_LEVEL_WARN, "claim-squatted", "pid=%d uid=%u what=\"this process holds our "
 		    "name in the network namespace and is no broker; going on without the claim\"",
 		    (int)who.pid, (unsigned)who.uid);

@@ -16,8 +16,10 @@
 /*
  * Claim this network namespace: routes, devices and their protocol and group numbers belong to
  * one instance in it.  The claim is a name in the namespace's own abstract socket space: it
- * goes with the process, however that ends, and no other namespace sees it.  A holder that is
- * neither root nor us is no broker but a squatter; then the claim is done without (logged).
+ * goes with the last process that has the descriptor (broker and engine), however those end,
+ * and no other namespace sees it.  An engine whose broker was killed is waited for, up to a minute.
+ * A holder that is neither root nor us is no broker but a squatter; then the claim is done
+ * without (logged).
  *
  * Returns the descriptor that holds it (-1 in *fd when done without) and 0; or -EADDRINUSE with
  * a sentence in `why`, or another -errno.

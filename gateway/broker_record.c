@@ -230,20 +230,37 @@ record_adopt(struct record *r)
 		    "did not stop cleanly; kept until the engine has asked for its own\"", guards, r->n - guards);
 }
 
+/* All devices of our group, to be freed; the number of them or -errno.  As adopt_guards(). */
+static int
+group_links(const struct record *r, struct nl_link **list)
+{
+	unsigned max = 64;
+	int n;
+
+	*list = calloc(max, sizeof(**list));
+	while (*list != NULL && (n = nl_link_list(r->nl, HOST_LINK_GROUP, *list, max)) > (int)max) {
+		free(*list);
+		max = 2 * (unsigned)n;
+		*list = calloc(max, sizeof(**list));
+	}
+	return *list == NULL ? -ENOMEM : n;
+}
+
 unsigned
 record_leftovers(struct record *r, char one[IFNAMSIZ])
 {
-	struct nl_link link[64];
+	struct nl_link *link;
 	unsigned left = 0;
-	int n = nl_link_list(r->nl, HOST_LINK_GROUP, link, 64);
+	int n = group_links(r, &link);
 
-	for (int i = 0; i < n && i < 64; i++) {
+	for (int i = 0; i < n; i++) {
 		if (!link[i].tun || record_device(r, link[i].name) != NULL)
 			continue;
 		memcpy(one, link[i].name, IFNAMSIZ);
 		left++;
 	}
-	return n > 64 ? left + (unsigned)n - 64 : left;
+	free(link);
+	return left;
 }
 
 /* ---- undoing ----------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ static void
 ike_send(struct gw *g, const struct ike_action *a)
 {
 	bool v6 = a->remote.ip.family == AF_INET6;
-	bool natt = a->local.port == g->config->natt_port;
+	bool natt = a->local.port == g->natt_port;
 	int fd = g->sock[natt ? (v6 ? SOCK_NATT6 : SOCK_NATT4) : (v6 ? SOCK_IKE6 : SOCK_IKE4)];
 	char to[ENDPOINT_STRLEN];
 	int err;
@@ -28,16 +28,36 @@ ike_send(struct gw *g, const struct ike_action *a)
 }
 
 static void
+sa_drop(struct gw *g, uint32_t spi_in)
+{
+	struct gw_sa *sa = map_del(g->sas, spi_in);
+	struct esp_cmd cmd = { .kind = ESP_CMD_SA_DROP, .spi = spi_in };
+
+	if (sa == NULL)
+		return;
+	cmd.tunnel = sa->tunnel;
+	cmd.peer_spi = sa->spi_out;
+	esp_sa_free(g->secrets, sa->out);
+	if (sa->lent != NULL)
+		(void)map_del(g->lent, (uintptr_t)sa->lent);
+	free(sa);
+	gw_esp(g, &cmd);
+}
+
+static void
 sa_in(struct gw *g, struct child_sa *child)
 {
 	struct gw_sa *sa = calloc(1, sizeof(*sa));
 	struct esp_cmd cmd = { .kind = ESP_CMD_SA_IN, .tunnel = child->tunnel };
 
+	sa_drop(g, child->spi_in);	/* the same SPI twice: the newer is meant */
+
 	cmd.sa = esp_sa_in_new(g->secrets, g->aeads, child);
 	if (sa != NULL) {
-		*sa = (struct gw_sa){ child->tunnel, child->spi_in, child->spi_out,
-		    esp_sa_out_new(g->secrets, g->aeads, child, 0), child->local,
-		    child->remote, child->aead };
+		*sa = (struct gw_sa){ .tunnel = child->tunnel, .spi_in = child->spi_in,
+		    .spi_out = child->spi_out, .local = child->local, .remote = child->remote,
+		    .aead = child->aead,
+		    .out = esp_sa_out_new(g->secrets, g->aeads, child, 0) };
 	}
 	secret_free(g->secrets, child);
 	if (sa == NULL || sa->out == NULL || cmd.sa == NULL ||
@@ -65,18 +85,14 @@ endpoint_set(struct gw *g, struct gw_tunnel *t, const struct endpoint *local,
 	gw_esp(g, &cmd);
 }
 
+/* Let the worker send by it.  While it is there it is known as lent. */
 static void
-sa_out(struct gw *g, uint32_t spi_in)
+lend(struct gw *g, struct gw_tunnel *t, struct gw_sa *sa)
 {
-	struct gw_sa *sa = map_get(g->sas, spi_in);
-	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
-	struct esp_cmd cmd = { .kind = ESP_CMD_SA_OUT };
+	struct esp_cmd cmd = { .kind = ESP_CMD_SA_OUT, .tunnel = t->id, .sa = sa->out };
 
-	if (t == NULL || sa->out == NULL)
-		return;
-	endpoint_set(g, t, &sa->local, &sa->remote);
-	cmd.tunnel = sa->tunnel;
-	cmd.sa = sa->out;
+	if (map_put(g->lent, (uintptr_t)sa->out, sa))
+		sa->lent = sa->out;	/* else it cannot be lent twice */
 	sa->out = NULL;
 	gw_esp(g, &cmd);
 	if (t->aead != sa->aead) {
@@ -86,19 +102,61 @@ sa_out(struct gw *g, uint32_t spi_in)
 	}
 }
 
+/*
+ * IKE may return to a Child SA that it had left: of two IKE SAs of both ends at once, or of two
+ * rekeys, the one that was used last need not be the one that stays.  The worker may have it
+ * still, or on its way back: then it is lent again when it arrives, with its counter as it was.
+ */
 static void
-sa_drop(struct gw *g, uint32_t spi_in)
+sa_out(struct gw *g, uint32_t spi_in)
 {
-	struct gw_sa *sa = map_del(g->sas, spi_in);
-	struct esp_cmd cmd = { .kind = ESP_CMD_SA_DROP, .spi = spi_in };
+	struct gw_sa *sa = map_get(g->sas, spi_in);
+	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
 
-	if (sa == NULL)
+	if (t == NULL)
 		return;
-	cmd.tunnel = sa->tunnel;
-	cmd.peer_spi = sa->spi_out;
-	esp_sa_free(g->secrets, sa->out);
-	free(sa);
-	gw_esp(g, &cmd);
+	t->spi_in = spi_in;
+	if (!sa->used)
+		endpoint_set(g, t, &sa->local, &sa->remote);
+	sa->used = true;
+	if (sa->out != NULL)
+		lend(g, t, sa);
+}
+
+/* A Child SA that is not sent by yet was negotiated with the former place. */
+static void
+endpoint_moved(struct gw *g, struct gw_tunnel *t, const struct ike_action *a)
+{
+	size_t pos = 0;
+	void *v;
+
+	while (map_each(g->sas, &pos, NULL, &v)) {
+		struct gw_sa *sa = v;
+
+		if (sa->tunnel == t->id && !sa->used) {
+			sa->local = a->local;
+			sa->remote = a->remote;
+		}
+	}
+	endpoint_set(g, t, &a->local, &a->remote);
+}
+
+void
+gw_sa_back(struct gw *g, struct esp_sa *back)
+{
+	struct gw_sa *sa = map_del(g->lent, (uintptr_t)back);
+	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
+
+	if (t == NULL) {
+		if (sa != NULL)
+			sa->lent = NULL;
+		esp_sa_free(g->secrets, back);
+		return;
+	}
+	sa->lent = NULL;
+	sa->out = back;
+	if (t->spi_in == sa->spi_in)
+		lend(g, t, sa);
 }
 
 static void
@@ -163,7 +221,7 @@ ike_act(struct gw *g, const struct ike_action *a, usec_t now)
 		return;
 	case IKE_ENDPOINT:
 		if ((t = gw_tunnel_find(g, a->tunnel)) != NULL)
-			endpoint_set(g, t, &a->local, &a->remote);
+			endpoint_moved(g, t, a);
 		return;
 	}
 }

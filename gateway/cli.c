@@ -23,7 +23,9 @@ health_exit(const json_t *a)
 {
 	const char *state = json_string_value(json_object_get(a, "state"));
 
-	if (state == NULL || strcmp(state, "up") == 0)
+	if (state == NULL)
+		return CLI_FAILED;
+	if (strcmp(state, "up") == 0)
 		return CLI_WELL;
 	return strcmp(state, "degraded") == 0 ? CLI_DEGRADED : CLI_DOWN;
 }
@@ -31,8 +33,25 @@ health_exit(const json_t *a)
 static void
 print_json(const json_t *a)
 {
-	json_dumpf(a, stdout, JSON_INDENT(2));
+	json_dumpf(a, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
 	putchar('\n');
+}
+
+/* One object a line, at once: somebody follows. */
+static bool
+print_line(const json_t *a)
+{
+	json_dumpf(a, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	putchar('\n');
+	return fflush(stdout) == 0;
+}
+
+static const char *
+text(const json_t *a, const char *key)
+{
+	const char *s = json_string_value(json_object_get(a, key));
+
+	return s != NULL ? s : "the daemon gave no reason";
 }
 
 static void
@@ -42,28 +61,37 @@ print_lines(const json_t *list, FILE *to)
 	json_t *v;
 
 	json_array_foreach(list, i, v)
-		fprintf(to, "%s\n", json_string_value(v));
+		if (json_is_string(v))
+			fprintf(to, "%s\n", json_string_value(v));
 }
 
-/* Ask the daemon once.  NULL: no answer; the reason was printed. */
+/* Why there is no answer, also for programs. */
+static json_t *
+no_answer(const struct cli *cli, const char *why)
+{
+	if (cli->json)
+		printf("{\"ok\": false, \"error\": \"%s\"}\n", why);
+	return NULL;
+}
+
+/* Ask the daemon once; steals the request.  NULL: no answer; the reason was printed. */
 static json_t *
 ask(const struct cli *cli, json_t *request)
 {
 	struct client *c = client_open(cli->socket);
-	json_t *a = NULL;
+	json_t *a;
 
 	if (c == NULL) {
 		json_decref(request);
-		if (cli->json)
-			puts("{\"ok\": false, \"error\": \"no daemon answers\"}");
-		return NULL;
+		return no_answer(cli, "no daemon answers");
 	}
-	if (client_send(c, request))
-		a = client_next(c);
-	if (a == NULL)
-		fprintf(stderr, "tandem: the daemon hung up without an answer; see its log\n");
+	(void)client_send(c, request);	/* one that hangs up may have said why */
+	a = client_next(c);
 	client_close(c);
-	return a;
+	if (a != NULL)
+		return a;
+	fprintf(stderr, "tandem: the daemon hung up without an answer; see its log\n");
+	return no_answer(cli, "the daemon hung up without an answer");
 }
 
 static json_t *
@@ -88,10 +116,10 @@ act(const struct cli *cli, json_t *q)
 	if (cli->json)
 		print_json(a);
 	else if (good)
-		printf("%s\n", json_string_value(json_object_get(a, "what")));
+		printf("%s\n", text(a, "what"));
 	else {
 		print_lines(json_object_get(a, "errors"), stderr);
-		fprintf(stderr, "tandem: %s\n", json_string_value(json_object_get(a, "error")));
+		fprintf(stderr, "tandem: %s\n", text(a, "error"));
 	}
 	json_decref(a);
 	return good ? CLI_WELL : CLI_FAILED;
@@ -121,7 +149,7 @@ do_status(const struct cli *cli)
 	if (!json_is_true(json_object_get(a, "ok"))) {
 		if (!cli->json)
 			fprintf(stderr, "tandem: %s\n",
-			    json_string_value(json_object_get(a, "error")));
+			    text(a, "error"));
 		json_decref(a);
 		return CLI_FAILED;
 	}
@@ -169,31 +197,41 @@ do_reload(const struct cli *cli)
 }
 
 static int
+watch_failed(const struct cli *cli, struct client *c)
+{
+	fprintf(stderr, "tandem: the daemon has ended\n");
+	(void)no_answer(cli, "the daemon has ended");
+	client_close(c);
+	return CLI_FAILED;
+}
+
+/* Events are asked for before the status, so that nothing is missed in between. */
+static int
 do_watch(const struct cli *cli)
 {
 	struct client *c = client_open(cli->socket);
+	bool good = true;
 	json_t *e;
 
-	if (c == NULL)
-		return CLI_FAILED;
-	if (!cli->json)
-		(void)do_status(cli);
-	if (!client_send(c, request("watch", cli))) {
-		client_close(c);
+	if (c == NULL) {
+		(void)no_answer(cli, "no daemon answers");
 		return CLI_FAILED;
 	}
-	while ((e = client_next(c)) != NULL) {
-		if (cli->json) {
-			json_dumpf(e, stdout, JSON_COMPACT);
-			putchar('\n');
-			fflush(stdout);
-		} else
+	if (!client_send(c, request("watch", cli)) || (e = client_next(c)) == NULL)
+		return watch_failed(cli, c);
+	if (cli->json)
+		good = print_line(e);
+	else
+		(void)do_status(cli);
+	json_decref(e);
+	while (good && (e = client_next(c)) != NULL) {
+		if (cli->json)
+			good = print_line(e);
+		else
 			show_event(e, stdout, colour());
 		json_decref(e);
 	}
-	fprintf(stderr, "tandem: the daemon has ended\n");
-	client_close(c);
-	return CLI_FAILED;
+	return watch_failed(cli, c);
 }
 
 static int
@@ -216,17 +254,20 @@ do_help(const struct cli *cli)
 }
 
 static const struct cli_verb verbs[] = {
-	{ "run",      "",                "the daemon, in the foreground",            "csj", 0, 0, cli_run },
-	{ "check",    "",                "check the configuration and this host",    "csjk",  0, 0, cli_check },
-	{ "status",   "[CONNECTION]",    "which tunnel carries traffic, and how it is", "sj", 0, 1, do_status },
-	{ "watch",    "",                "status, then every event as it happens",   "sj",   0, 0, do_watch },
-	{ "up",       "CONNECTION[/N]",  "open tunnels",                             "sj",   1, 1, do_up },
-	{ "down",     "CONNECTION[/N]",  "close tunnels until up",                   "sj",   1, 1, do_down },
-	{ "rekey",    "CONNECTION[/N]",  "new keys now: Child SA, or with --ike IKE SA", "sji", 1, 1, do_rekey },
-	{ "failover", "CONNECTION[/N]",  "move traffic to the other tunnel, or to N; --auto: as configured", "sja", 1, 1, do_failover },
-	{ "reload",   "",                "apply the changed configuration",          "sj",   0, 0, do_reload },
-	{ "version",  "",                "print the version",                        "j",    0, 0, do_version },
-	{ "help",     "",                "this text",                                "",     0, 0, do_help },
+	{ "run", "", "the daemon, in the foreground", "csj", 0, 0, cli_run },
+	{ "check", "", "check the configuration and this host", "csjk", 0, 0, cli_check },
+	{ "status", "[CONNECTION]", "which tunnel carries traffic, and how it is", "sj",
+	    0, 1, do_status },
+	{ "watch", "", "status, then every event as it happens", "sj", 0, 0, do_watch },
+	{ "up", "CONNECTION[/N]", "open tunnels", "sj", 1, 1, do_up },
+	{ "down", "CONNECTION[/N]", "close tunnels until up", "sj", 1, 1, do_down },
+	{ "rekey", "CONNECTION[/N]", "new keys now: Child SA, or with --ike IKE SA", "sji",
+	    1, 1, do_rekey },
+	{ "failover", "CONNECTION[/N]", "move traffic to the other tunnel, or to N; "
+	    "--auto: as configured", "sja", 1, 1, do_failover },
+	{ "reload", "", "apply the changed configuration", "sj", 0, 0, do_reload },
+	{ "version", "", "print the version", "sj", 0, 0, do_version },
+	{ "help", "", "this text", "", 0, 0, do_help },
 };
 
 #define VERBS_N	(sizeof(verbs) / sizeof(verbs[0]))
@@ -260,6 +301,8 @@ cli_help(FILE *to)
 	    "See tandem(8) and tandem.yaml(5).\n", to);
 }
 
+static int usage(const char *fmt, const char *what) __attribute__((format(printf, 1, 0)));
+
 static int
 usage(const char *fmt, const char *what)
 {
@@ -269,27 +312,76 @@ usage(const char *fmt, const char *what)
 	return CLI_USAGE;
 }
 
-static bool
-set_option(struct cli *cli, int opt)
+/* What the command line holds, before it is known whether the verb takes it. */
+struct words {
+	struct cli cli;
+	char used[16];			/* options, as their characters */
+	size_t used_n;
+	const char *word[2];		/* the verb and its argument */
+	int words_n;			/* may be more than fit */
+	bool help;
+};
+
+static void
+add_word(struct words *w, const char *word)
 {
+	if (w->words_n < 2)
+		w->word[w->words_n] = word;
+	w->words_n++;
+}
+
+static void
+set_option(struct words *w, int opt)
+{
+	struct cli *cli = &w->cli;
+
+	if (w->used_n < sizeof(w->used) - 1)
+		w->used[w->used_n++] = (char)opt;
 	switch (opt) {
 	case 'c':
 		cli->config = optarg;
-		return true;
+		return;
 	case 's':
 		cli->socket = optarg;
-		cli->socket_given = 1;
-		return true;
+		cli->socket_given = true;
+		return;
 	case 'j':
-		return cli->json = true;
+		cli->json = true;
+		return;
 	case 'i':
-		return cli->ike = true;
+		cli->ike = true;
+		return;
 	case 'a':
-		return cli->automatic = true;
+		cli->automatic = true;
+		return;
 	case 'k':
-		return cli->keys = true;
+		cli->keys = true;
+		return;
 	}
-	return false;
+}
+
+/* Options may stand anywhere.  False: there is one that we do not know (getopt said so). */
+static bool
+read_words(struct words *w, int argc, char **argv)
+{
+	int opt;
+
+	optind = 0;				/* from the beginning, should it be called again */
+	while ((opt = getopt_long(argc, argv, "-c:s:jiakhV", options, NULL)) != -1) {
+		if (opt == '?')
+			return false;
+		if (opt == 1)
+			add_word(w, optarg);
+		else if (opt == 'V')
+			add_word(w, "version");
+		else if (opt == 'h')
+			w->help = true;
+		else
+			set_option(w, opt);
+	}
+	while (optind < argc)			/* what follows "--" */
+		add_word(w, argv[optind++]);
+	return true;
 }
 
 static const struct cli_verb *
@@ -301,54 +393,41 @@ find_verb(const char *name)
 	return NULL;
 }
 
-/* Options may stand before and behind the argument. */
 static int
-run_verb(const struct cli_verb *v, int argc, char **argv)
+run_verb(const struct cli_verb *v, struct words *w)
 {
-	struct cli cli = { .config = TANDEM_CONFIG, .socket = getenv("TANDEM_SOCKET") };
-	int opt, n = 0;
+	int n = w->words_n - 1;
 
-	if (cli.socket == NULL)
-		cli.socket = TANDEM_SOCKET;
-	else
-		cli.socket_given = 1;
-	while ((opt = getopt_long(argc, argv, "-c:s:jiakhV", options, NULL)) != -1) {
-		if (opt == 'h') {
-			cli_help(stdout);
-			return CLI_WELL;
-		}
-		if (opt == 1 && n++ < v->max_args)
-			cli.target = optarg;
-		else if (opt == 1)
-			return usage("too many arguments at \"%s\"", optarg);
-		else if (opt == '?')
-			return CLI_USAGE;
-		else if (strchr(v->takes, opt) == NULL)
-			return usage("%s does not take that option", v->name);
-		else
-			(void)set_option(&cli, opt);
-	}
+	for (size_t i = 0; i < w->used_n; i++)
+		if (strchr(v->takes, w->used[i]) == NULL)
+			return usage("%s does not take one of these options", v->name);
+	if (n > v->max_args)
+		return usage("%s was given too many arguments", v->name);
 	if (n < v->min_args)
 		return usage("%s needs the name of a connection", v->name);
-	return v->run(&cli);
+	w->cli.target = n > 0 ? w->word[1] : NULL;
+	return v->run(&w->cli);
 }
 
 int
 cli_main(int argc, char **argv)
 {
+	const char *from = getenv("TANDEM_SOCKET");
+	bool given = from != NULL && from[0] != '\0';
+	struct words w = { .cli = { .config = TANDEM_CONFIG, .socket_given = given,
+	    .socket = given ? from : TANDEM_SOCKET } };
 	const struct cli_verb *v;
 
-	if (argc < 2) {
+	if (!read_words(&w, argc, argv))
+		return CLI_USAGE;
+	if (w.help) {
+		cli_help(stdout);
+		return CLI_WELL;
+	}
+	if (w.words_n == 0) {
 		cli_help(stderr);
 		return CLI_USAGE;
 	}
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
-		argv[1] = "version";
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		argv[1] = "help";
-	v = find_verb(argv[1]);
-	if (v == NULL)
-		return usage("unknown verb \"%s\"", argv[1]);
-	argv[1] = argv[0];
-	return run_verb(v, argc - 1, argv + 1);
+	v = find_verb(w.word[0]);
+	return v == NULL ? usage("unknown verb \"%s\"", w.word[0]) : run_verb(v, &w);
 }

@@ -17,7 +17,7 @@ enum cli_exit {
 struct cli {
 	const char *config, *socket, *target;
 	bool json, ike, automatic, keys;
-	int socket_given;
+	bool socket_given;		/* by option or environment, not the default */
 };
 
 /* One verb.  `takes` are the options it knows, as characters of their short forms. */
@@ -28,7 +28,7 @@ struct cli_verb {
 	int (*run)(const struct cli *cli);
 };
 
-/* Parse and carry out; returns an enum cli_exit. */
+/* Parse and carry out; returns an enum cli_exit.  Options may stand anywhere. */
 int	cli_main(int argc, char **argv);
 void	cli_help(FILE *to);
 

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 struct client {
-	FILE *in, *out;
+	int fd;
+	FILE *in;			/* owns fd */
 };
 
 static int
@@ -51,21 +52,16 @@ struct client *
 client_open(const char *path)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	int fd = c != NULL ? connect_to(path) : -1, fd2;
+	int fd = c != NULL ? connect_to(path) : -1;
 
-	if (fd < 0) {
+	if (fd < 0 || (c->in = fdopen(fd, "r")) == NULL) {
 		say_why(path);
+		if (fd >= 0)
+			close(fd);
 		free(c);
 		return NULL;
 	}
-	fd2 = dup(fd);
-	c->in = fdopen(fd, "r");
-	c->out = fd2 >= 0 ? fdopen(fd2, "w") : NULL;
-	if (c->in == NULL || c->out == NULL) {
-		say_why(path);
-		client_close(c);
-		return NULL;
-	}
+	c->fd = fd;
 	return c;
 }
 
@@ -74,20 +70,35 @@ client_close(struct client *c)
 {
 	if (c == NULL)
 		return;
-	if (c->in != NULL)
-		fclose(c->in);
-	if (c->out != NULL)
-		fclose(c->out);
+	fclose(c->in);
 	free(c);
 }
 
-int
+/* A daemon that has hung up is an answer, not a signal that ends us. */
+static bool
+send_all(int fd, const char *data, size_t len)
+{
+	ssize_t n;
+
+	for (; len > 0; data += n, len -= (size_t)n) {
+		do
+			n = send(fd, data, len, MSG_NOSIGNAL);
+		while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return false;
+	}
+	return true;
+}
+
+bool
 client_send(struct client *c, json_t *request)
 {
-	int bad = json_dumpf(request, c->out, JSON_COMPACT);
+	char *text = request != NULL ? json_dumps(request, JSON_COMPACT) : NULL;
+	bool good = text != NULL && send_all(c->fd, text, strlen(text)) && send_all(c->fd, "\n", 1);
 
+	free(text);
 	json_decref(request);
-	return bad == 0 && fputc('\n', c->out) != EOF && fflush(c->out) == 0;
+	return good;
 }
 
 json_t *

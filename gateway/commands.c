@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the verbs of the control socket do in the daemon. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,18 @@ struct target {
 static json_t *
 ok(const char *what)
 {
-	return json_pack("{s:b, s:i, s:s}", "ok", 1, "schema", TANDEM_SCHEMA, "what", what);
+	return json_pack("{s:b, s:i, s:o}", "ok", 1, "schema", TANDEM_SCHEMA, "what",
+	    control_text(what));
+}
+
+/* The 1-based number that `text` is, whole; 0: none of `max`. */
+static unsigned
+tunnel_number(const char *text, unsigned max)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	return text[0] >= '1' && text[0] <= '9' && *end == '\0' && n <= max ? (unsigned)n : 0;
 }
 
 /* NULL: found; else the answer that says why not. */
@@ -27,15 +39,15 @@ find_target(struct gw *g, const json_t *q, struct target *t)
 {
 	const char *text = json_string_value(json_object_get(q, "target")), *slash;
 	char name[CONFIG_NAME_MAX];
-	char *end;
-	unsigned long n;
+	unsigned n;
+	size_t len;
 
 	if (text == NULL)
 		return control_error("which connection? give its name, or name/tunnel");
 	slash = strrchr(text, '/');
-	snprintf(name, sizeof(name), "%.*s",
-	    slash != NULL ? (int)(slash - text) : (int)strlen(text), text);
-	t->c = gw_connection_find(g, name);
+	len = slash != NULL ? (size_t)(slash - text) : strlen(text);
+	snprintf(name, sizeof(name), "%.*s", (int)len, text);
+	t->c = len < sizeof(name) ? gw_connection_find(g, name) : NULL;
 	if (t->c == NULL)
 		return control_error("no connection is named \"%s\"; tandem status lists them", name);
 	t->one = slash != NULL;
@@ -43,11 +55,11 @@ find_target(struct gw *g, const json_t *q, struct target *t)
 	t->last = t->c->conf->tunnels_n - 1;
 	if (!t->one)
 		return NULL;
-	n = strtoul(slash + 1, &end, 10);
-	if (*end != '\0' || n < 1 || n > t->c->conf->tunnels_n)
+	n = tunnel_number(slash + 1, t->c->conf->tunnels_n);
+	if (n == 0)
 		return control_error("\"%s\" has no tunnel \"%s\"; they are numbered 1 to %u",
 		    name, slash + 1, t->c->conf->tunnels_n);
-	t->first = t->last = (unsigned)n - 1;
+	t->first = t->last = n - 1;
 	return NULL;
 }
 
@@ -69,8 +81,11 @@ each_tunnel(struct gw *g, const json_t *q, struct ike_fact *f, const char *what)
 static json_t *
 do_status(struct gw *g, const json_t *q)
 {
-	const char *only = json_string_value(json_object_get(q, "target"));
+	const json_t *target = json_object_get(q, "target");
+	const char *only = json_string_value(target);
 
+	if (target != NULL && only == NULL)
+		return control_error("\"target\" is the name of a connection");
 	if (only != NULL && gw_connection_find(g, only) == NULL)
 		return control_error("no connection is named \"%s\"", only);
 	return status_json(g, only);
@@ -91,10 +106,36 @@ do_down(struct gw *g, const json_t *q)
 static json_t *
 do_rekey(struct gw *g, const json_t *q)
 {
-	bool ike = json_is_true(json_object_get(q, "ike"));
+	bool ike = json_is_true(json_object_get(q, "ike")), up = false;
+	struct target t;
+	json_t *err = find_target(g, q, &t);
 
+	if (err != NULL)
+		return err;
+	for (unsigned i = t.first; i <= t.last; i++)
+		up = up || t.c->t[i].up;
+	if (!up)
+		return control_error("%s is down: there is nothing to rekey",
+		    json_string_value(json_object_get(q, "target")));
 	return each_tunnel(g, q, &(struct ike_fact){ .kind = IKE_REKEY, .ike_sa = ike },
 	    ike ? "rekeying the IKE SA" : "rekeying the Child SA");
+}
+
+/* Why traffic cannot be sent by this tunnel now; NULL: it can. */
+static json_t *
+why_not(struct gw *g, const struct gw_tunnel *t)
+{
+	struct mon_status st;
+
+	if (t->c->conf->policy == MON_PINNED)
+		return control_error("%s is pinned to tunnel %u by its policy", t->c->conf->name,
+		    t->c->conf->pin + 1);
+	if (!t->up)
+		return control_error("tunnel %u is down: %s", t->index + 1, t->reason);
+	if (monitor_status(g->monitor, t->id, &st) &&
+	    (st.verdict == MON_V_DEAD || st.verdict == MON_V_UPLINK))
+		return control_error("tunnel %u does not carry: %s", t->index + 1, st.reason);
+	return NULL;
 }
 
 /* Without a tunnel: away from the one that carries now. */
@@ -108,18 +149,15 @@ do_failover(struct gw *g, const json_t *q)
 	if (err != NULL)
 		return err;
 	f.connection = t.c->id;
-	if (json_is_true(json_object_get(q, "auto")))
-		f.index = 0;
-	else if (t.one)
-		f.index = t.first + 1;
-	else
-		f.index = connection_carries(t.c, 0) ? 2 : 1;
-	if (f.index != 0 && !t.c->t[f.index - 1].up)
-		return control_error("tunnel %u is down: %s", f.index,
-		    t.c->t[f.index - 1].reason);
+	if (json_is_true(json_object_get(q, "auto"))) {
+		gw_monitor(g, &f);
+		return ok("the policy decides again");
+	}
+	f.index = t.one ? t.first + 1 : connection_carries(t.c, 0) ? 2 : 1;
+	if ((err = why_not(g, &t.c->t[f.index - 1])) != NULL)
+		return err;
 	gw_monitor(g, &f);
-	return ok(f.index == 0 ? "the policy decides again" : f.index == 1 ?
-	    "traffic goes by tunnel 1" : "traffic goes by tunnel 2");
+	return ok(f.index == 1 ? "traffic goes by tunnel 1" : "traffic goes by tunnel 2");
 }
 
 static json_t *
@@ -128,7 +166,7 @@ lines(const struct config_errors *e)
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < e->n; i++)
-		json_array_append_new(a, json_string(e->line[i]));
+		json_array_append_new(a, control_text(e->line[i]));
 	return a;
 }
 
@@ -139,7 +177,9 @@ do_reload(struct gw *g, const json_t *q)
 	char summary[4096];
 	bool good = gw_reload(g, &errors, &warnings, summary, sizeof(summary));
 	json_t *a = good ? ok(summary) :
-	    control_error("the configuration has %zu mistakes; what was running goes on", errors.n);
+	    errors.n == 0 ? control_error("the daemon is starting, stopping or out of memory") :
+	    control_error("the configuration has %zu mistake%s; what was running goes on",
+	    errors.n, errors.n == 1 ? "" : "s");
 
 	(void)q;
 	json_object_set_new(a, "errors", lines(&errors));
@@ -175,8 +215,8 @@ control_answer(struct gw *g, const json_t *request)
 {
 	const char *verb = json_string_value(json_object_get(request, "verb"));
 
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+	for (size_t i = 0; verb != NULL && i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (strcmp(verb, verbs[i].verb) == 0)
 			return verbs[i].answer(g, request);
-	return control_error("unknown verb \"%s\"", verb);
+	return control_error("unknown verb \"%s\"", verb != NULL ? verb : "");
 }

@@ -17,9 +17,11 @@
 #include "base/log.h"
 #include "gateway/gateway.h"
 
+#define NO_DEVICE	UINT16_MAX	/* no index yet */
 #define MTU_FLOOR	576		/* below this inner IPv4 makes no sense */
+#define MTU_USUAL	1500		/* outer, before anything is known */
 
-/* ---- requests to the host ------------------------------------------------------------------ */
+/* ---- requests to the host ------------------------------------------------------------- */
 
 static void
 ask(struct gw *g, const struct gw_connection *c, struct host_request *q)
@@ -36,18 +38,42 @@ name_device(const struct config_connection *conf, struct host_request *q)
 }
 
 static bool
-is_default(const struct prefix *p)
+has_prefix(const struct config_connection *conf, const struct prefix *p)
 {
-	return p->len == 0;
+	for (size_t i = 0; i < conf->networks_n; i++)
+		if (conf->networks[i].len == p->len && ip_equal(&conf->networks[i].ip, &p->ip))
+			return true;
+	return false;
 }
 
-static void
-guard(struct gw *g, const struct gw_connection *c, const struct prefix *p, bool add)
+/* Connections may share a network, and its guard: the strongest wish of them counts. */
+static enum config_guard
+guard_wish(const struct config *config, const struct prefix *p)
 {
-	struct host_request q = { .op = add ? HOST_ROUTE_ADD : HOST_ROUTE_DEL, .prefix = *p,
-	    .metric = HOST_GUARD_METRIC, .unreachable = true };
+	enum config_guard wish = GUARD_OFF;
 
-	if (!is_default(p) && c->conf->guard != GUARD_OFF)
+	for (size_t i = 0; i < config->connection_n; i++) {
+		const struct config_connection *c = &config->connection[i];
+
+		if (wish != GUARD_ALWAYS && config_guards(c, p) && has_prefix(c, p))
+			wish = c->guard;
+	}
+	return wish;
+}
+
+/*
+ * The guard of a network of `c`, as the configuration wants it that holds or is about to: it is
+ * made, or stays, without a moment in which clear text could pass, or goes.
+ */
+static void
+guard(struct gw *g, const struct gw_connection *c, const struct prefix *p)
+{
+	enum config_guard wish = guard_wish(g->next != NULL ? g->next : g->config, p);
+	struct host_request q = { .op = wish != GUARD_OFF ? HOST_ROUTE_ADD : HOST_ROUTE_DEL,
+	    .prefix = *p, .metric = HOST_GUARD_METRIC, .unreachable = true,
+	    .keep_guards = wish == GUARD_ALWAYS };
+
+	if (config_guards(c->conf, p))
 		ask(g, c, &q);
 }
 
@@ -92,13 +118,15 @@ address(struct gw *g, const struct gw_connection *c, const struct config_tunnel 
 	ask(g, c, &q);
 }
 
-/* `host: manage`: forwarding of the families that the connection carries.  The broker remembers
- * what was and restores it at a clean stop. */
-static void
-forwarding(struct gw *g, const struct gw_connection *c)
+/* Forwarding of the families that the connection carries.  The broker remembers what was and
+ * restores it at a clean stop. */
+void
+connection_forwarding(struct gw *g, const struct gw_connection *c)
 {
 	bool v6[2] = { false, false };
 
+	if (g->config->host != HOST_MANAGE)
+		return;
 	for (size_t i = 0; i < c->conf->networks_n; i++)
 		v6[c->conf->networks[i].ip.family == AF_INET6] = true;
 	for (int k = 0; k < 2; k++) {
@@ -127,10 +155,9 @@ host_up(struct gw *g, struct gw_connection *c)
 {
 	struct host_request q = { .op = HOST_TUN_OPEN };
 
-	if (g->config->host == HOST_MANAGE)
-		forwarding(g, c);
+	connection_forwarding(g, c);
 	for (size_t i = 0; i < c->conf->networks_n; i++)
-		guard(g, c, &c->conf->networks[i], true);
+		guard(g, c, &c->conf->networks[i]);
 	name_device(c->conf, &q);
 	ask(g, c, &q);
 	loose_filter(g, c);
@@ -160,19 +187,27 @@ connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
 	}
 	c->device_open = worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_ADD,
 	    .index = c->device, .fd = a->fd });
+	if (!c->device_open) {
+		log_event(LOG_LEVEL_ERROR, "no-memory", "connection=%s what=device", c->conf->name);
+		close(a->fd);
+	}
 }
 
-/* ---- MTU and path ----------------------------------------------------------------------------- */
+/* ---- MTU and path --------------------------------------------------------------------- */
 
 static unsigned
 tunnel_mtu(const struct gw_tunnel *t)
 {
 	const struct config_connection *conf = t->c->conf;
 	enum aead_id aead = t->aead != AEAD_NONE ? t->aead : conf->esp[0].enc;
-	unsigned outer = conf->outer_mtu != 0 ? conf->outer_mtu : t->outer_mtu;
+	unsigned outer = conf->outer_mtu != 0 ? conf->outer_mtu : t->outer_mtu, mtu;
 	uint8_t family = t->conf->remote.family == AF_INET6 ? AF_INET6 : AF_INET;
-	unsigned mtu = esp_inside_mtu(aead, outer != 0 ? outer : 1500, family);
 
+	if (outer == 0)
+		outer = MTU_USUAL;
+	if (outer > WORKER_MTU_MAX)		/* loopback has 65,536 */
+		outer = WORKER_MTU_MAX;
+	mtu = esp_inside_mtu(aead, outer, family);
 	return mtu < MTU_FLOOR ? MTU_FLOOR : mtu;
 }
 
@@ -272,7 +307,7 @@ connection_carries(const struct gw_connection *c, unsigned index)
 	return memchr(c->bucket, (int)index, sizeof(c->bucket)) != NULL;
 }
 
-/* ---- what the machines are told --------------------------------------------------------------- */
+/* ---- what the machines are told ------------------------------------------------------- */
 
 void
 tunnel_ike_set(struct gw *g, struct gw_tunnel *t)
@@ -287,8 +322,8 @@ tunnel_ike_set(struct gw *g, struct gw_tunnel *t)
 	snprintf(k->name, sizeof(k->name), "%s/%u", conf->name, t->index + 1);
 	k->local = t->conf->local;
 	k->remote = t->conf->remote;
-	k->local_port = g->config->port;
-	k->local_natt_port = g->config->natt_port;
+	k->local_port = g->port;
+	k->local_natt_port = g->natt_port;
 	k->remote_port = t->conf->remote_port;
 	k->local_id = t->conf->local_id;
 	k->remote_id = t->conf->remote_id;
@@ -325,7 +360,7 @@ monitor_set(struct gw *g, const struct gw_connection *c)
 	gw_monitor(g, &(struct mon_fact){ .kind = MON_SET, .connection = c->id, .conf = &m });
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------- */
 
 static bool
 device_index(struct gw *g, uint16_t *index)
@@ -355,7 +390,19 @@ tunnels_init(struct gw *g, struct gw_connection *c)
 		if (!map_put(g->tunnels, t->id, t))
 			return false;
 	}
-	return true;
+	/* A first look at the counters, which also makes the later ones sure of their place. */
+	return heap_set(&g->samples, &c->sample, loop_now());
+}
+
+static void
+connection_free(struct gw *g, struct gw_connection *c)
+{
+	for (unsigned i = 0; i < CONFIG_TUNNELS; i++)
+		(void)map_del(g->tunnels, c->t[i].id);
+	heap_remove(&g->samples, &c->sample);
+	if (c->device != NO_DEVICE)
+		g->devices[c->device / 64] &= ~(1ull << c->device % 64);
+	free(c);
 }
 
 bool
@@ -367,10 +414,11 @@ connection_add(struct gw *g, const struct config_connection *conf)
 		return false;
 	c->conf = conf;
 	c->id = ++g->next_id;
+	c->device = NO_DEVICE;
 	memset(c->bucket, MON_NONE, sizeof(c->bucket));
 	if (!device_index(g, &c->device) || !tunnels_init(g, c)) {
 		log_event(LOG_LEVEL_ERROR, "no-room", "connection=%s", conf->name);
-		free(c);
+		connection_free(g, c);
 		return false;
 	}
 	while (*last != NULL)
@@ -408,7 +456,7 @@ host_down(struct gw *g, struct gw_connection *c)
 	    .index = c->device });
 	ask(g, c, &q);
 	for (size_t i = 0; i < c->conf->networks_n; i++)
-		guard(g, c, &c->conf->networks[i], false);
+		guard(g, c, &c->conf->networks[i]);
 }
 
 void
@@ -422,8 +470,6 @@ connection_del(struct gw *g, struct gw_connection *c)
 	gw_monitor(g, &(struct mon_fact){ .kind = MON_DEL, .connection = c->id });
 	gw_esp(g, &cmd);
 	host_down(g, c);
-	(void)heap_set(&g->samples, &c->sample, USEC_NEVER);
-	g->devices[c->device / 64] &= ~(1ull << c->device % 64);
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
@@ -431,16 +477,7 @@ connection_del(struct gw *g, struct gw_connection *c)
 		q = &(*q)->next_touched;
 	if (*q == c)
 		*q = c->next_touched;
-	free(c);
-}
-
-static bool
-has_prefix(const struct config_connection *conf, const struct prefix *p)
-{
-	for (size_t i = 0; i < conf->networks_n; i++)
-		if (conf->networks[i].len == p->len && ip_equal(&conf->networks[i].ip, &p->ip))
-			return true;
-	return false;
+	connection_free(g, c);
 }
 
 /* Routes that the new configuration has more are added before those it lacks go. */
@@ -455,7 +492,7 @@ routes_change(struct gw *g, struct gw_connection *c, const struct config_connect
 		const struct prefix *p = &c->conf->networks[i];
 
 		if (!has_prefix(from, p) || from->guard != c->conf->guard)
-			guard(g, c, p, true);
+			guard(g, c, p);
 		if (!has_prefix(from, p) || metric)
 			route(g, c, p, true);
 	}
@@ -465,7 +502,7 @@ routes_change(struct gw *g, struct gw_connection *c, const struct config_connect
 		if (!has_prefix(c->conf, p) || metric)
 			route(g, &old, p, false);
 		if (!has_prefix(c->conf, p) || (c->conf->guard == GUARD_OFF && from->guard != GUARD_OFF))
-			guard(g, &old, p, false);
+			guard(g, &old, p);
 	}
 }
 
@@ -490,13 +527,4 @@ connection_change(struct gw *g, struct gw_connection *c, const struct config_con
 		if (rekey && c->t[i].up)
 			gw_ike(g, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = c->t[i].id });
 	}
-}
-
-void
-connection_guards_keep_always(struct gw *g)
-{
-	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
-		if (c->conf->guard == GUARD_ON)
-			for (size_t i = 0; i < c->conf->networks_n; i++)
-				guard(g, c, &c->conf->networks[i], false);
 }

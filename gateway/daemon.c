@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,6 +145,23 @@ check_text(const struct checked *c, const char *file)
 	findings_print(c->findings, stderr);
 }
 
+/* A file of that name proves nothing: a daemon that was killed leaves its socket. */
+static bool
+daemon_answers(const char *path)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	bool answers;
+	int fd;
+
+	if (strlen(path) >= sizeof(un.sun_path) ||
+	    (fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0)
+		return false;
+	memcpy(un.sun_path, path, strlen(path) + 1);
+	answers = connect(fd, (const struct sockaddr *)&un, sizeof(un)) == 0;
+	close(fd);
+	return answers;
+}
+
 /* Ports are looked at only where no daemon of ours answers: else it is that which has them. */
 static int
 check_file(const struct cli *cli, struct secrets *s)
@@ -153,7 +172,7 @@ check_file(const struct cli *cli, struct secrets *s)
 	c.config = config_load(cli->config, s, &c.errors, &c.warnings);
 	good = c.config != NULL;
 	if (good)
-		c.findings = findings_of_config(c.config, access(cli->socket, F_OK) != 0);
+		c.findings = findings_of_config(c.config, !daemon_answers(cli->socket));
 	if (cli->json)
 		check_json(&c);
 	else

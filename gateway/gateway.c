@@ -27,8 +27,7 @@
 
 #define STOP_PATIENCE	USEC_S(1)	/* for peers to answer our deletes */
 #define STRAYS_A_ROUND	32
-#define SAMPLE_SOON	USEC_MS(1)	/* a sample that is due already and did not come */
-#define SAMPLE_DULL	USEC_MS(100)	/* between looks at traffic of a connection that is down */
+#define JOBS_A_ROUND	8
 #define FLUSH_SOON	USEC_MS(1)	/* commands found the worker's ring full */
 #define COOKIE_HOST	0		/* answers that belong to no connection */
 
@@ -103,11 +102,14 @@ gw_esp(struct gw *g, const struct esp_cmd *cmd)
 {
 	const struct worker_cmd w = { .kind = WORKER_ESP, .esp = *cmd };
 
-	if (!worker_post(g->worker, &w))
-		log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"command to worker lost\"");
+	if (worker_post(g->worker, &w))
+		return;
+	log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"command to worker lost\"");
+	esp_sa_free(g->secrets, cmd->sa);
+	esp_path_free(cmd->path);
 }
 
-/* ---- facts ---------------------------------------------------------------------------------- */
+/* ---- facts ------------------------------------------------------------------------------ */
 
 static void
 esp_back(void *arg, const struct esp_event *ev)
@@ -125,6 +127,8 @@ esp_fact(struct gw *g, const struct esp_event *ev)
 {
 	switch (ev->kind) {
 	case ESP_EV_SA_BACK:
+		gw_sa_back(g, ev->sa);
+		return;
 	case ESP_EV_PATH_BACK:
 		esp_back(g, ev);
 		return;
@@ -146,92 +150,32 @@ esp_fact(struct gw *g, const struct esp_event *ev)
 }
 
 static void
-sample(struct gw *g, struct gw_connection *c)
-{
-	for (unsigned i = 0; i < c->conf->tunnels_n; i++) {
-		struct gw_tunnel *t = &c->t[i];
-		struct esp_tunnel_stats st;
-
-		if (!t->up || !worker_tunnel_stats(g->worker, t->id, &st))
-			continue;
-		if (st.last_in > t->heard) {
-			t->heard = st.last_in;
-			gw_ike(g, &(struct ike_fact){ .kind = IKE_HEARD, .tunnel = t->id });
-		}
-		gw_monitor(g, &(struct mon_fact){ .kind = MON_SAMPLE, .tunnel = t->id,
-		    .last_in = st.last_in, .last_out = st.last_out });
-	}
-}
-
-/* Traffic has started where nothing flowed.  The next start is asked for by sample_when(). */
-static void
-sample_sleepers(struct gw *g)
-{
-	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
-		if (!c->asleep || !worker_has_woken(g->worker, c->device))
-			continue;
-		c->asleep = false;
-		c->woken = true;
-		sample(g, c);
-		gw_touch(g, c->id, 0);
-	}
-}
-
-/*
- * When the counters of one connection are to be looked at next.  Where nothing flows the
- * worker is asked to say when it does, and what flowed before it was asked is seen by one more
- * look.  Where the monitor is not interested in what flows (the tunnels are down), it is asked
- * again only after a while: otherwise each packet would wake us.
- */
-static void
-sample_at(struct gw *g, struct gw_connection *c, usec_t now)
-{
-	usec_t at = monitor_sample_at(g->monitor, c->id);
-
-	if (at != USEC_NEVER)
-		at = at > now ? at : usec_add(now, SAMPLE_SOON);
-	else if (c->woken)
-		at = usec_add(now, SAMPLE_DULL);
-	(void)heap_set(&g->samples, &c->sample, at);
-	c->woken = false;
-	if (at != USEC_NEVER) {
-		c->asleep = false;
-	} else if (!c->asleep) {
-		c->asleep = true;
-		worker_wake_on_traffic(g->worker, c->device);
-		sample(g, c);
-	}
-}
-
-static void
-sample_when(struct gw *g, usec_t now)
-{
-	struct gw_connection *c;
-
-	while ((c = g->touched) != NULL) {
-		g->touched = c->next_touched;
-		c->touched = false;
-		sample_at(g, c, now);
-	}
-}
-
-static void
 on_worker(void *arg)
 {
 	struct gw *g = arg;
-	struct worker_stray s;
 	struct esp_event ev;
-	int n = 0;
 
 	worker_fd_clear(g->worker);
 	while (worker_event(g->worker, &ev))
 		esp_fact(g, &ev);
 	sample_sleepers(g);
-	while (n++ < STRAYS_A_ROUND && worker_stray(g->worker, &s))
+	loop_again(g->on_strays);
+}
+
+/* Strangers' datagrams, so not together with the worker's own news. */
+static void
+on_strays(void *arg)
+{
+	struct gw *g = arg;
+	struct worker_stray s;
+
+	for (int n = 0; n < STRAYS_A_ROUND; n++) {
+		if (!worker_stray(g->worker, &s))
+			return;
 		gw_ike(g, &(struct ike_fact){ .kind = IKE_DATAGRAM, .local = s.local,
 		    .remote = s.remote, .data = s.data, .len = s.len });
-	if (n > STRAYS_A_ROUND)
-		loop_again(g->on_worker);
+	}
+	loop_again(g->on_strays);
 }
 
 static void
@@ -240,7 +184,7 @@ on_jobs(void *arg)
 	struct gw *g = arg;
 	struct ike_job *job;
 
-	while ((job = jobs_done(g->jobs)) != NULL)
+	for (int n = 0; n < JOBS_A_ROUND && (job = jobs_done(g->jobs)) != NULL; n++)
 		gw_ike(g, &(struct ike_fact){ .kind = IKE_WORK_DONE, .job = job });
 }
 
@@ -249,23 +193,23 @@ on_news(void *arg)
 {
 	struct gw *g = arg;
 
-	if (nl_news(g->news))
-		uplink_look(g);
+	/* A storm of routes is one piece of news; the first of it is acted upon at once. */
+	if (nl_news(g->news) && g->look_at == USEC_NEVER)
+		g->look_at = g->look_next;
 }
 
 static void
 ike_read(struct gw *g, unsigned which)
 {
-	struct batch b;
+	struct batch *b = &g->in;
 
-	if (!batch_init(&b, STRAYS_A_ROUND, PKT_HEADROOM + WORKER_STRAY_MAX + PKT_TAILROOM))
+	batch_reset(b);
+	if (udp_recv(g->sock[which], which, g->port, b) <= 0)
 		return;
-	if (udp_recv(g->sock[which], which, g->config->port, &b) > 0)
-		for (unsigned i = 0; i < b.n; i++)
-			gw_ike(g, &(struct ike_fact){ .kind = IKE_DATAGRAM,
-			    .local = b.pkt[i].local, .remote = b.pkt[i].remote,
-			    .data = pkt_data(&b.pkt[i]), .len = b.pkt[i].len });
-	batch_fini(&b);
+	for (unsigned i = 0; i < b->n; i++)
+		gw_ike(g, &(struct ike_fact){ .kind = IKE_DATAGRAM,
+		    .local = b->pkt[i].local, .remote = b->pkt[i].remote,
+		    .data = pkt_data(&b->pkt[i]), .len = b->pkt[i].len });
 }
 
 static void
@@ -289,34 +233,64 @@ ask_socket(struct gw *g, unsigned which)
 	bool v6 = which == SOCK_IKE6 || which == SOCK_NATT6;
 
 	q.local.ip.family = v6 ? AF_INET6 : AF_INET;
-	q.local.port = which < SOCK_NATT4 ? g->config->port : g->config->natt_port;
+	q.local.port = which < SOCK_NATT4 ? g->port : g->natt_port;
+	g->sockets_asked++;
 	if (!hostlink_ask(g->host, &q, COOKIE_HOST))
 		log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"socket request\"");
+}
+
+static bool
+socket_use(struct gw *g, unsigned which, int fd)
+{
+	struct worker_cmd cmd = { .kind = WORKER_SOCKET, .index = which, .fd = fd,
+	    .port = g->natt_port };
+	bool v6 = which == SOCK_IKE6;
+
+	g->sock[which] = fd;
+	if (which >= SOCK_NATT4)
+		return worker_post(g->worker, &cmd);
+	g->on_ike[v6] = loop_on_read(g->loop, fd, LOOP_LATER, v6 ? on_ike6 : on_ike4, g);
+	return g->on_ike[v6] != NULL;
+}
+
+/* With the sockets there the first openings do not get lost: now the connections. */
+static void
+begin(struct gw *g)
+{
+	struct host_request ready = { .op = HOST_READY };
+
+	for (size_t i = 0; i < g->config->connection_n; i++) {
+		if (connection_add(g, &g->config->connection[i]))
+			continue;
+		g->exit_code = 1;
+		gw_stop(g);
+		return;
+	}
+	g->ready = true;
+	uplink_look(g);
+	log_event(LOG_LEVEL_NOTICE, "started", "version=%s config=%s connections=%zu",
+	    TANDEM_VERSION, g->conf->config_path, g->config->connection_n);
+	(void)hostlink_ask(g->host, &ready, COOKIE_HOST);
 }
 
 static void
 socket_opened(struct gw *g, const struct host_answer *a)
 {
 	bool v6 = a->what.local.ip.family == AF_INET6;
-	bool natt = a->what.local.port == g->config->natt_port;
+	bool natt = a->what.local.port == g->natt_port;
 	unsigned which = natt ? (v6 ? SOCK_NATT6 : SOCK_NATT4) : (v6 ? SOCK_IKE6 : SOCK_IKE4);
 
-	if (a->err == -EAFNOSUPPORT)
-		return;				/* a host without that family */
-	if (a->err != 0) {
+	g->sockets_asked--;
+	/* A host may be without one of the families. */
+	if (a->err != -EAFNOSUPPORT && (a->err != 0 || !socket_use(g, which, a->fd))) {
 		log_event(LOG_LEVEL_ERROR, "socket-failed", "port=%u family=%s error=\"%s\" "
 		    "hint=\"another IKE daemon? see: ss -ulpn sport = :%u\"",
 		    a->what.local.port, v6 ? "ipv6" : "ipv4", a->text, a->what.local.port);
 		g->exit_code = 1;
 		gw_stop(g);
-		return;
 	}
-	g->sock[which] = a->fd;
-	if (!natt)
-		g->on_ike[v6] = loop_on_read(g->loop, a->fd, LOOP_LATER, v6 ? on_ike6 : on_ike4, g);
-	else
-		(void)worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_SOCKET,
-		    .index = which, .fd = a->fd, .port = g->config->natt_port });
+	if (g->sockets_asked == 0 && !g->stopping)
+		begin(g);
 }
 
 static void
@@ -350,7 +324,7 @@ on_broker_gone(void *arg)
 	loop_stop(g->loop);
 }
 
-/* ---- start, turn, stop ------------------------------------------------------------------------ */
+/* ---- start, turn, stop ------------------------------------------------------------------- */
 
 void
 gw_stop(struct gw *g)
@@ -376,6 +350,8 @@ on_hup(void *arg)
 	char summary[512];
 
 	(void)gw_reload(arg, &errors, &warnings, summary, sizeof(summary));
+	for (size_t i = 0; i < warnings.n; i++)
+		log_event(LOG_LEVEL_WARN, "configuration", "what=\"%s\"", warnings.line[i]);
 	config_errors_free(&errors);
 	config_errors_free(&warnings);
 }
@@ -384,7 +360,7 @@ on_hup(void *arg)
 static void
 stop_more(struct gw *g, usec_t now)
 {
-	struct host_request q = { .op = HOST_STOP, .keep_guards = true };
+	struct host_request q = { .op = HOST_STOP };
 	struct ike_totals t;
 
 	if (g->undone) {
@@ -395,7 +371,10 @@ stop_more(struct gw *g, usec_t now)
 	if (g->stop_at == USEC_NEVER || (t.ike_sas > 0 && now < g->stop_at))
 		return;
 	g->stop_at = USEC_NEVER;
-	connection_guards_keep_always(g);
+	/* The worker lets go first, so that it does not find its devices deleted. */
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
+		(void)worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_DEL,
+		    .index = c->device });
 	if (!hostlink_ask(g->host, &q, COOKIE_HOST))
 		g->undone = true;
 }
@@ -404,15 +383,11 @@ static usec_t
 turn(void *arg, usec_t now)
 {
 	struct gw *g = arg;
-	struct heap_node *n;
 	usec_t at;
 
-	while ((n = heap_pop_due(&g->samples, now)) != NULL) {
-		struct gw_connection *c = heap_entry(n, struct gw_connection, sample);
-
-		sample(g, c);
-		gw_touch(g, c->id, 0);
-	}
+	sample_due(g, now);
+	if (now >= g->look_at)
+		uplink_look(g);
 	monitor_tick(g->monitor, now);
 	ike_tick(g->ike, now);
 	gw_drain(g, now);
@@ -421,7 +396,7 @@ turn(void *arg, usec_t now)
 	if (g->stopping)
 		stop_more(g, now);
 	at = usec_min(ike_deadline(g->ike), monitor_deadline(g->monitor));
-	at = usec_min(at, heap_deadline(&g->samples));
+	at = usec_min(at, usec_min(heap_deadline(&g->samples), g->look_at));
 	if (!worker_flush(g->worker))
 		at = usec_min(at, usec_add(now, FLUSH_SOON));
 	return g->stopping ? usec_min(at, g->stop_at) : at;
@@ -446,14 +421,18 @@ machines_new(struct gw *g)
 	g->monitor = monitor_new(&g->rng);
 	g->tunnels = map_new(rng_u64(&g->rng));
 	g->sas = map_new(rng_u64(&g->rng));
+	g->lent = map_new(rng_u64(&g->rng));
 	g->nl = nl_open();
 	g->news = nl_watch();
 	g->jobs = jobs_new(0);
 	g->worker = worker_new(0, g->aeads, probe_key);
 	secret_wipe(probe_key, sizeof(probe_key));
 	heap_init(&g->samples);
+	if (!batch_init(&g->in, STRAYS_A_ROUND,
+	    PKT_HEADROOM + WORKER_STRAY_MAX + PKT_TAILROOM))
+		return false;
 	return g->ike != NULL && g->monitor != NULL && g->tunnels != NULL && g->sas != NULL &&
-	    g->nl != NULL && g->news != NULL && g->jobs != NULL && g->worker != NULL;
+	    g->lent != NULL && g->nl != NULL && g->news != NULL && g->jobs != NULL && g->worker != NULL;
 }
 
 static bool
@@ -462,13 +441,14 @@ watch_all(struct gw *g)
 	const struct hostlink_handlers h = { on_answer, on_broker_gone, g };
 
 	g->on_worker = loop_on_read(g->loop, worker_fd(g->worker), LOOP_FIRST, on_worker, g);
+	g->on_strays = loop_on_call(g->loop, LOOP_LATER, on_strays, g);
 	g->on_jobs = loop_on_read(g->loop, jobs_fd(g->jobs), LOOP_LATER, on_jobs, g);
 	g->on_news = loop_on_read(g->loop, nl_fd(g->news), LOOP_FIRST, on_news, g);
 	g->on_signal[0] = loop_on_signal(g->loop, SIGTERM, on_stop, g);
 	g->on_signal[1] = loop_on_signal(g->loop, SIGINT, on_stop, g);
 	g->on_signal[2] = loop_on_signal(g->loop, SIGHUP, on_hup, g);
 	g->host = hostlink_new(g->loop, g->conf->broker, &h);
-	return g->on_worker != NULL && g->on_jobs != NULL && g->on_news != NULL &&
+	return g->on_worker != NULL && g->on_strays != NULL && g->on_jobs != NULL && g->on_news != NULL &&
 	    g->on_signal[0] != NULL && g->on_signal[1] != NULL && g->on_signal[2] != NULL &&
 	    g->host != NULL;
 }
@@ -483,9 +463,13 @@ load(struct gw *g)
 		fprintf(stderr, "%s\n", errors.line[i]);
 	config_errors_free(&errors);
 	config_errors_free(&warnings);
-	if (g->config != NULL)
-		log_level_set(g->config->log);
-	return g->config != NULL;
+	if (g->config == NULL)
+		return false;
+	log_level_set(g->config->log);
+	/* A reload cannot change these: the sockets are open. */
+	g->port = g->config->port;
+	g->natt_port = g->config->natt_port;
+	return true;
 }
 
 static const char *
@@ -499,8 +483,6 @@ socket_path(const struct gw *g)
 static bool
 start(struct gw *g)
 {
-	struct host_request ready = { .op = HOST_READY };
-
 	if (!machines_new(g)) {
 		log_event(LOG_LEVEL_ERROR, "start-failed", "error=\"%s\"", strerror(errno));
 		return false;
@@ -512,45 +494,18 @@ start(struct gw *g)
 		return false;
 	for (unsigned i = 0; i < SOCK_N; i++)
 		ask_socket(g, i);
-	for (size_t i = 0; i < g->config->connection_n; i++)
-		if (!connection_add(g, &g->config->connection[i]))
-			return false;
-	uplink_look(g);
-	log_event(LOG_LEVEL_NOTICE, "started", "version=%s config=%s connections=%zu",
-	    TANDEM_VERSION, g->conf->config_path, g->config->connection_n);
-	return hostlink_ask(g->host, &ready, COOKIE_HOST);
+	return true;			/* the answers lead on: begin() */
 }
 
-static void
-drop_job(void *arg, struct ike_job *job)
-{
-	struct gw *g = arg;
-
-	gw_ike(g, &(struct ike_fact){ .kind = IKE_WORK_DONE, .job = job });
-}
-
-static void
-drop_actions(struct gw *g)
-{
-	struct ike_action a;
-
-	while (ike_next(g->ike, &a)) {
-		if (a.kind == IKE_SA_IN)
-			secret_free(g->secrets, a.child);
-		else if (a.kind == IKE_WORK)
-			drop_job(g, a.job);
-	}
-}
-
+/* The machine frees its jobs wherever they are, and the actions that nobody took; so the pool
+ * goes before it. */
 static void
 machines_free(struct gw *g)
 {
 	size_t pos = 0;
 	void *v;
 
-	if (g->ike != NULL)
-		drop_actions(g);
-	jobs_free(g->jobs, drop_job, g);
+	jobs_free(g->jobs, NULL, NULL);
 	worker_free(g->worker, esp_back, g);
 	while (g->sas != NULL && map_each(g->sas, &pos, NULL, &v)) {
 		esp_sa_free(g->secrets, ((struct gw_sa *)v)->out);
@@ -558,8 +513,10 @@ machines_free(struct gw *g)
 	}
 	ike_free(g->ike);
 	monitor_free(g->monitor);
+	batch_fini(&g->in);
 	heap_fini(&g->samples);
 	map_free(g->sas);
+	map_free(g->lent);
 	map_free(g->tunnels);
 	nl_close(g->nl);
 	nl_close(g->news);
@@ -577,6 +534,7 @@ finish(struct gw *g)
 	for (int i = 0; i < 3; i++)
 		loop_forget(g->on_signal[i]);
 	loop_forget(g->on_worker);
+	loop_forget(g->on_strays);
 	loop_forget(g->on_jobs);
 	loop_forget(g->on_news);
 	machines_free(g);
@@ -597,7 +555,8 @@ finish(struct gw *g)
 int
 gw_run(const struct gw_conf *conf)
 {
-	struct gw g = { .conf = conf, .started = loop_now(), .sock = { -1, -1, -1, -1 } };
+	struct gw g = { .conf = conf, .started = loop_now(), .sock = { -1, -1, -1, -1 },
+	    .look_at = USEC_NEVER };
 
 	if (start(&g))
 		loop_run(g.loop, turn, &g);

@@ -7,6 +7,7 @@
 
 #include "base/heap.h"
 #include "base/map.h"
+#include "base/pkt.h"
 #include "gateway/config.h"
 #include "gateway/hostlink.h"
 #include "gateway/jobs.h"
@@ -39,6 +40,7 @@ struct gw_tunnel {
 	usec_t since;			/* of up / down */
 	char reason[IKE_REASON_MAX];	/* why it is down */
 	struct endpoint local, remote;	/* outer, as ESP goes now */
+	uint32_t spi_in;		/* of the Child SA by which IKE wants to send; 0 before the first */
 	enum aead_id aead;		/* of the Child SA; AEAD_NONE before the first */
 	unsigned outer_mtu;		/* of the route to the peer, or configured */
 	bool present, carrier;		/* its outside address is there; its uplink has carrier */
@@ -66,7 +68,9 @@ struct gw_connection {
 /* A Child SA as control sees it, by our SPI. */
 struct gw_sa {
 	uint32_t tunnel, spi_in, spi_out;
-	struct esp_sa *out;		/* until IKE says it may be used */
+	struct esp_sa *out;		/* not lent to the worker: not used yet, or not any more */
+	struct esp_sa *lent;		/* the same while the worker sends by it */
+	bool used;			/* IKE has said once that it may be used */
 	struct endpoint local, remote;
 	enum aead_id aead;
 };
@@ -84,6 +88,7 @@ struct gw {
 	struct aead_set *aeads;
 	struct rng rng;
 	struct config *config;
+	const struct config *next;	/* while a reload is applied: what comes; else NULL */
 	struct ike *ike;
 	struct monitor *monitor;
 	struct worker *worker;
@@ -94,14 +99,20 @@ struct gw {
 	struct gw_connection *connections;	/* in configured order */
 	struct map *tunnels;		/* id -> gw_tunnel */
 	struct map *sas;		/* spi_in -> gw_sa */
+	struct map *lent;		/* address of an outbound esp_sa at the worker -> its gw_sa */
 	struct heap samples;
 	struct gw_connection *touched;
 	uint32_t next_id;
 	uint64_t devices[WORKER_DEVICES / 64];	/* indices in use */
 	int sock[SOCK_N];		/* -1: not open */
-	struct loop_fd *on_worker, *on_jobs, *on_news, *on_ike[2], *on_signal[3];
+	unsigned sockets_asked;		/* of the broker, not answered yet */
+	uint16_t port, natt_port;	/* of ours, as they were at start */
+	struct batch in;		/* for datagrams on port 500 */
+	usec_t look_at, look_next;	/* at the uplinks: when (or USEC_NEVER), and not before */
+	struct loop_fd *on_worker, *on_strays, *on_jobs, *on_news, *on_ike[2], *on_signal[3];
 	usec_t started, stop_at;	/* stop_at: 0 while running, then when patience ends */
-	bool stopping, undone, ready;
+	bool ready;			/* the sockets are open, the connections there */
+	bool stopping, undone;		/* undone: the broker has done HOST_STOP */
 	int exit_code;
 };
 
@@ -124,8 +135,10 @@ void		gw_esp(struct gw *g, const struct esp_cmd *cmd);	/* post to the worker */
 
 /* ---- carry.c ---- */
 void		gw_drain(struct gw *g, usec_t now);	/* all actions of the machines */
+void		gw_sa_back(struct gw *g, struct esp_sa *back);	/* the worker gave it back */
 
 /* ---- connection.c ---- */
+/* False (logged): no memory or no device index. */
 bool		connection_add(struct gw *g, const struct config_connection *conf);
 void		connection_del(struct gw *g, struct gw_connection *c);
 /* Take over a changed configuration without touching SAs; `rekey`: suites or lifetimes differ. */
@@ -135,15 +148,22 @@ void		connection_change(struct gw *g, struct gw_connection *c,
 void		connection_path(struct gw *g, struct gw_connection *c);
 /* The device's MTU from its tunnels' suites and outer MTUs; sets it where it changed. */
 void		connection_mtu(struct gw *g, struct gw_connection *c);
-/* The device by which the peer is reached: with `host: manage` its reverse-path filter is loosened. */
+/* The device by which the peer is reached: with `host: manage` its reverse-path filter is
+ * loosened. */
 void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
+/* With `host: manage` the host forwards what the connection carries; repeating it does no harm. */
+void		connection_forwarding(struct gw *g, const struct gw_connection *c);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
-void		connection_guards_keep_always(struct gw *g);	/* at a clean stop */
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
 
+/* ---- sample.c ---- */
+void		sample_due(struct gw *g, usec_t now);		/* look where it is time */
+void		sample_sleepers(struct gw *g);			/* look where traffic has begun */
+void		sample_when(struct gw *g, usec_t now);	/* when next, for all that were touched */
+
 /* ---- uplink.c ---- */
-void		uplink_look(struct gw *g);	/* addresses, carriers, MTUs of all tunnels */
+void		uplink_look(struct gw *g);	/* addresses, carriers, MTUs of all tunnels, now */
 
 /* ---- reload.c ---- */
 /* Load the file again and apply what changed.  False: errors; what was stays. */

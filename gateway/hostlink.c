@@ -19,7 +19,7 @@ struct ask {
 	struct host_request q;
 };
 
-/* `first` to the end are the requests without an answer, oldest first; the broker answers in order. */
+/* `first` to the end are the requests without an answer, oldest first, as the broker answers. */
 struct hostlink {
 	struct loop *loop;
 	int sock;

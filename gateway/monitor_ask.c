@@ -39,10 +39,10 @@ mon_tun_verdict(const struct mon_tun *t)
 		return MON_V_DOWN;
 	if (t->no_carrier)
 		return MON_V_UPLINK;
-	if (t->v == MON_V_UP && t->told)
-		return MON_V_DEAD;
 	if (t->v == MON_V_UP && (t->hold_until != 0 || t->doubt))
 		return MON_V_HELD;
+	if (t->v == MON_V_UP && t->told)
+		return MON_V_DEAD;
 	return t->v;
 }
 
@@ -257,11 +257,9 @@ static void
 die(struct monitor *m, struct mon_tun *t, usec_t now, const char *why)
 {
 	mon_stop_asking(t);
-	mon_rtt_void(&t->rtt);
 	t->v = MON_V_DEAD;
 	t->hold_until = 0;
-	if (t->told)
-		t->told_until = USEC_NEVER;
+	t->c->told &= ~(UINT32_C(1) << t->index);	/* to be told, also if it was before */
 	t->close_at = now + MON_CLOSE_AFTER;
 	mon_note(m, t, now, why);
 	t->ike_asked_at = 0;
@@ -328,6 +326,7 @@ revive(struct monitor *m, struct mon_tun *t, usec_t now, const char *why)
 {
 	bool together = t->v == MON_V_UPLINK;
 
+	mon_rtt_void(&t->rtt);		/* what was asked in the outage was not lost by chance */
 	t->v = MON_V_UP;
 	t->mute = false;
 	t->close_at = USEC_NEVER;
@@ -521,7 +520,8 @@ routine(struct monitor *m, struct mon_tun *t, usec_t now)
 	if (!mon_usable(t) || in_round(t))
 		return;
 	t->need = mon_rtt_need(&t->rtt, now);
-	if (t->hold_until != 0 && t->unheard >= 2)
+	if (t->hold_until != 0 && mon_overdue(t, now) &&
+	    t->unheard >= (t->need > MON_NEED_MIN ? 2 : 1))
 		t->hold_until = now + t->c->conf.hold;
 	if (is_mute(t, now)) {
 		t->mute = true;

@@ -82,11 +82,15 @@ mon_tun_carrier(struct monitor *m, struct mon_tun *t, usec_t now, bool present)
 void
 mon_tun_told(struct monitor *m, struct mon_tun *t, usec_t now, bool dead)
 {
-	if (!t->up || t->told == dead)
+	bool again = t->told == dead;
+
+	if (!t->up || (again && !dead))
 		return;
 	t->told = dead;
 	/* Without echo nothing but time can speak against the peer. */
 	t->told_until = t->echo ? USEC_NEVER : now + t->c->conf.hold + 2 * t->c->conf.idle;
+	if (again)
+		return;
 	if (dead && mon_usable(t) && now >= t->asked_at + t->c->conf.spacing)
 		mon_ask(m, t, now);
 	mon_note(m, t, now, dead ? "the peer says it is dead" : "the peer takes it for well again");

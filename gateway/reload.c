@@ -6,8 +6,6 @@
 #include "base/log.h"
 #include "gateway/gateway.h"
 
-#define OPS_MAX		8192
-
 static const struct config_connection *
 find(const struct config *config, const char *name)
 {
@@ -37,6 +35,10 @@ apply(struct gw *g, const struct config_op *op, const struct config *to)
 {
 	struct gw_connection *c = op->from != NULL ? gw_connection_find(g, op->from->name) : NULL;
 
+	if (c == NULL && op->from != NULL && op->to != NULL) {	/* there was no room for it */
+		(void)connection_add(g, op->to);
+		return;
+	}
 	switch (op->kind) {
 	case CONFIG_ADD:
 		(void)connection_add(g, op->to);
@@ -47,12 +49,10 @@ apply(struct gw *g, const struct config_op *op, const struct config *to)
 		return;
 	case CONFIG_LIVE:
 	case CONFIG_REKEY:
-		if (c != NULL)
-			connection_change(g, c, op->to, op->kind == CONFIG_REKEY);
+		connection_change(g, c, op->to, op->kind == CONFIG_REKEY);
 		return;
 	case CONFIG_RESTART:
-		if (c != NULL)
-			connection_del(g, c);
+		connection_del(g, c);
 		(void)connection_add(g, op->to);
 		return;
 	case CONFIG_GATEWAY_LIVE:
@@ -96,45 +96,45 @@ summarize(const struct config_op *op, char *summary, size_t cap)
 	    op->what, op->what[0] != '\0' ? ")" : "");
 }
 
-/* Removals go first, so that names, prefixes and addresses are free for what comes. */
-static void
-apply_all(struct gw *g, const struct config_op *ops, size_t n, const struct config *to)
-{
-	for (size_t i = 0; i < n; i++)
-		if (ops[i].kind == CONFIG_DEL)
-			apply(g, &ops[i], to);
-	for (size_t i = 0; i < n; i++)
-		if (ops[i].kind != CONFIG_DEL)
-			apply(g, &ops[i], to);
-}
-
 bool
 gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warnings,
     char *summary, size_t cap)
 {
-	struct config *to = config_load(g->conf->config_path, g->secrets, errors, warnings);
-	struct config *from = g->config;
+	struct config *from = g->config, *to;
 	struct config_op *ops;
-	size_t n;
+	size_t n, max;
 
 	summary[0] = '\0';
+	*errors = *warnings = (struct config_errors){ 0 };
+	if (!g->ready || g->stopping) {
+		log_event(LOG_LEVEL_WARN, "reload-refused", "error=\"starting or stopping\"");
+		return false;
+	}
+	to = config_load(g->conf->config_path, g->secrets, errors, warnings);
 	for (size_t i = 0; i < errors->n; i++)
 		log_event(LOG_LEVEL_ERROR, "reload-refused", "error=\"%s\"", errors->line[i]);
 	if (to == NULL)
 		return false;
-	ops = calloc(OPS_MAX, sizeof(*ops));
+	max = from->connection_n + to->connection_n + 1;	/* one each, and the gateway */
+	ops = calloc(max, sizeof(*ops));
 	if (ops == NULL) {
 		config_free(to);
 		return false;
 	}
-	n = config_diff(from, to, ops, OPS_MAX);
-	for (size_t i = 0; i < n; i++)
+	n = config_diff(from, to, ops, max);
+	g->next = to;
+	for (size_t i = 0; i < n; i++) {	/* removals are the first of them */
 		summarize(&ops[i], summary, cap);
-	apply_all(g, ops, n, to);
+		apply(g, &ops[i], to);
+	}
 	repoint(g, to);
 	g->config = to;
+	g->next = NULL;
 	config_free(from);
 	free(ops);
+	/* `host` or the networks of a connection may have changed. */
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
+		connection_forwarding(g, c);
 	if (n == 0)
 		snprintf(summary, cap, "nothing changed");
 	log_event(LOG_LEVEL_NOTICE, "reloaded", "what=\"%s\"", summary);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "gateway/findings.h"
 #include "gateway/show.h"
 
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "gateway/findings.h"
 
 #define LABEL	"    %-10s "		/* the lines under a tunnel */
 
@@ -15,6 +18,50 @@ static const struct look plain = { "", "", "", "", "", "" };
 static const struct look coloured = {
 	"\033[32m", "\033[33m", "\033[31m", "\033[2m", "\033[1m", "\033[0m"
 };
+
+/* Reasons may quote a peer, whose words must not steer somebody's terminal: control characters,
+ * also those of U+0080 to U+009F, become question marks. */
+static json_t *
+printable_string(const char *from)
+{
+	char *text = strdup(from);
+	json_t *s;
+
+	if (text == NULL)
+		return NULL;
+	for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+		else if (p[0] == 0xc2 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
+	}
+	s = json_string(text);
+	free(text);
+	return s;
+}
+
+static json_t *
+printable(const json_t *from)
+{
+	json_t *to, *v;
+	const char *key;
+	size_t i;
+
+	if (json_is_string(from))
+		return printable_string(json_string_value(from));
+	if (json_is_array(from)) {
+		to = json_array();
+		json_array_foreach(from, i, v)
+			json_array_append_new(to, printable(v));
+		return to;
+	}
+	if (!json_is_object(from))
+		return json_deep_copy(from);
+	to = json_object();
+	json_object_foreach((json_t *)(uintptr_t)from, key, v)
+		json_object_set_new(to, key, printable(v));
+	return to;
+}
 
 static const char *
 str(const json_t *o, const char *key)
@@ -38,6 +85,15 @@ num(const json_t *o, const char *key)
 	return json_number_value(json_object_get(o, key));
 }
 
+/* As an integer, whatever it is. */
+static int
+whole(const json_t *o, const char *key)
+{
+	double v = num(o, key);
+
+	return v > -1e9 && v < 1e9 ? (int)v : 0;
+}
+
 static bool
 known(const json_t *o, const char *key)
 {
@@ -48,9 +104,11 @@ known(const json_t *o, const char *key)
 static const char *
 duration(double s, char *buf, size_t cap)
 {
-	long v = (long)(s + 0.5);
+	long v = s < 1e9 ? (long)(s + 0.5) : 1000000000L;
 
-	if (s < 0.95)
+	if (s < 0)
+		snprintf(buf, cap, "-");
+	else if (s < 0.95)
 		snprintf(buf, cap, "%.0f ms", s * 1000);
 	else if (v < 120)
 		snprintf(buf, cap, "%ld s", v);
@@ -61,6 +119,13 @@ duration(double s, char *buf, size_t cap)
 	else
 		snprintf(buf, cap, "%ld d %ld h", v / 86400, v % 86400 / 3600);
 	return buf;
+}
+
+/* "-" when it is not known. */
+static const char *
+span(const json_t *o, const char *key, char *buf, size_t cap)
+{
+	return duration(known(o, key) ? num(o, key) : -1, buf, cap);
 }
 
 static const char *
@@ -95,8 +160,8 @@ show_times(const json_t *t, FILE *to)
 		    num(t, "rtt_ms"), num(t, "jitter_ms"), num(t, "loss_percent"));
 	if (known(t, "rekey_in_s"))
 		fprintf(to, LABEL "Child SA in %s, IKE SA in %s\n", "rekey",
-		    duration(num(t, "rekey_in_s"), a, sizeof(a)),
-		    duration(num(t, "ike_rekey_in_s"), b, sizeof(b)));
+		    span(t, "rekey_in_s", a, sizeof(a)),
+		    span(t, "ike_rekey_in_s", b, sizeof(b)));
 }
 
 static void
@@ -112,7 +177,7 @@ show_sa(const json_t *t, FILE *to)
 	fprintf(to, LABEL "in %s, out %s%s%s\n", "traffic",
 	    bytes(num(t, "bytes_in"), a, sizeof(a)), bytes(num(t, "bytes_out"), b, sizeof(b)),
 	    known(t, "last_in_s") ? ", last heard " : "",
-	    known(t, "last_in_s") ? duration(num(t, "last_in_s"), since, sizeof(since)) : "");
+	    known(t, "last_in_s") ? span(t, "last_in_s", since, sizeof(since)) : "");
 	show_times(t, to);
 }
 
@@ -121,11 +186,12 @@ show_tunnel(const json_t *t, FILE *to, const struct look *l)
 {
 	bool live = json_is_true(json_object_get(t, "live"));
 	const char *state = str(t, "state"), *verdict = str(t, "verdict");
-	bool well = strcmp(verdict, "up") == 0 || strcmp(verdict, "down") == 0;
+	bool well = strcmp(verdict, "up") == 0 || strcmp(verdict, "down") == 0 ||
+	    !has(t, "verdict");
 	char since[32];
 
-	fprintf(to, "  tunnel %d   %s%s%s %s  %s%s%s  %s -> %s", (int)num(t, "index"),
-	    paint(l, state), state, l->off, duration(num(t, "since_s"), since, sizeof(since)),
+	fprintf(to, "  tunnel %d   %s%s%s %s  %s%s%s  %s -> %s", whole(t, "index"),
+	    paint(l, state), state, l->off, span(t, "since_s", since, sizeof(since)),
 	    live ? l->bold : l->dim, live ? "carries traffic" : "standby", l->off,
 	    str(t, "local"), str(t, "remote"));
 	if (!well)
@@ -136,7 +202,7 @@ show_tunnel(const json_t *t, FILE *to, const struct look *l)
 		fprintf(to, LABEL "%s%s%s\n", "why", l->bad, str(t, "reason"), l->off);
 	if (strcmp(state, "up") != 0 && known(t, "next_try_in_s"))
 		fprintf(to, LABEL "in %s\n", "next try",
-		    duration(num(t, "next_try_in_s"), since, sizeof(since)));
+		    span(t, "next_try_in_s", since, sizeof(since)));
 	if (!well && has(t, "verdict_reason"))
 		fprintf(to, LABEL "%s\n", "verdict", str(t, "verdict_reason"));
 }
@@ -150,62 +216,75 @@ show_connection(const json_t *c, FILE *to, const struct look *l)
 	json_t *v;
 
 	fprintf(to, "%s%s%s  %s%s%s  device %s  mtu %d  %s\n", l->bold, str(c, "name"), l->off,
-	    paint(l, state), state, l->off, str(c, "device"), (int)num(c, "mtu"),
+	    paint(l, state), state, l->off, str(c, "device"), whole(c, "mtu"),
 	    str(c, "policy"));
 	fprintf(to, "  networks  ");
 	json_array_foreach(json_object_get(c, "networks"), i, v)
-		fprintf(to, " %s", json_string_value(v));
+		fprintf(to, " %s", json_is_string(v) ? json_string_value(v) : "-");
 	fputc('\n', to);
 	if (num(c, "failovers") > 0)
-		fprintf(to, "  failovers  %d, last %s ago: %s\n", (int)num(c, "failovers"),
-		    duration(num(c, "last_failover_s"), ago, sizeof(ago)), str(c, "why"));
+		fprintf(to, "  failovers  %d, last %s ago: %s\n", whole(c, "failovers"),
+		    span(c, "last_failover_s", ago, sizeof(ago)), str(c, "why"));
 	json_array_foreach(json_object_get(c, "tunnels"), i, v)
 		show_tunnel(v, to, l);
 }
 
-void
-show_status(const json_t *s, FILE *to, bool colour)
+static void
+show_drops(const json_t *drops, FILE *to)
 {
-	const struct look *l = colour ? &coloured : &plain;
-	char up[32];
 	const char *key;
-	size_t i;
 	json_t *v;
 
+	if (json_object_size(drops) == 0)
+		return;
+	fprintf(to, "\ndrops");
+	json_object_foreach((json_t *)(uintptr_t)drops, key, v)
+		fprintf(to, "  %s %lld", key, (long long)json_integer_value(v));
+	fputc('\n', to);
+}
+
+void
+show_status(const json_t *status, FILE *to, bool colour)
+{
+	const struct look *l = colour ? &coloured : &plain;
+	json_t *s = printable(status), *v;
+	char up[32];
+	size_t i;
+
 	fprintf(to, "tandem %s, running %s\n", str(s, "version"),
-	    duration(num(s, "uptime_s"), up, sizeof(up)));
+	    span(s, "uptime_s", up, sizeof(up)));
 	json_array_foreach(json_object_get(s, "connections"), i, v) {
 		fputc('\n', to);
 		show_connection(v, to, l);
 	}
-	if (json_object_size(json_object_get(s, "drops")) > 0)
-		fprintf(to, "\ndrops");
-	json_object_foreach(json_object_get(s, "drops"), key, v)
-		fprintf(to, "  %s %lld", key, (long long)json_integer_value(v));
-	if (json_object_size(json_object_get(s, "drops")) > 0)
-		fputc('\n', to);
+	show_drops(json_object_get(s, "drops"), to);
 	if (json_array_size(json_object_get(s, "findings")) > 0)
 		fputc('\n', to);
 	findings_print(json_object_get(s, "findings"), to);
+	json_decref(s);
 }
 
 void
-show_event(const json_t *e, FILE *to, bool colour)
+show_event(const json_t *event, FILE *to, bool colour)
 {
 	const struct look *l = colour ? &coloured : &plain;
-	double when = num(e, "time");
-	time_t s = (time_t)when;
-	struct tm tm;
+	double when = num(event, "time");
+	struct tm tm = { 0 };
 	char stamp[32];
+	json_t *e;
+	time_t s;
 
-	if (!known(e, "time"))
+	if (!(when > 0 && when < 1e11))		/* the answer to "watch" has none */
 		return;
+	s = (time_t)when;
 	localtime_r(&s, &tm);
 	strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
+	e = printable(event);
 	fprintf(to, "%s%s.%03d%s  %s", l->dim, stamp, (int)((when - (double)s) * 1000), l->off,
 	    str(e, "connection"));
 	if (known(e, "tunnel"))
-		fprintf(to, "/%d", (int)num(e, "tunnel"));
+		fprintf(to, "/%d", whole(e, "tunnel"));
 	fprintf(to, "  %s%s%s  %s\n", l->bold, str(e, "event"), l->off, str(e, "what"));
 	fflush(to);
+	json_decref(e);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway/findings.h"
+#include "gateway/control.h"
 #include "gateway/gateway.h"
 #include "gateway/version.h"
 
@@ -59,6 +60,19 @@ selectors_json(const struct ts_list *l)
 	return a;
 }
 
+/* The last failure; before the first there is only what IKE is at. */
+static const char *
+why_down(const struct ike_status *st)
+{
+	if (st->reason[0] != '\0')
+		return st->reason;
+	if (strcmp(st->state, "connecting") == 0)
+		return "opening; no answer from the peer yet";
+	if (strcmp(st->state, "waiting") == 0)
+		return "waiting for the peer to open (mode: add)";
+	return st->state;
+}
+
 static void
 add_ike(json_t *o, const struct gw_tunnel *t, const struct ike_status *st, usec_t now)
 {
@@ -89,8 +103,8 @@ add_ike(json_t *o, const struct gw_tunnel *t, const struct ike_status *st, usec_
 	json_object_set_new(o, "esn", json_boolean(st->up && st->esp.esn));
 	json_object_set_new(o, "selectors_local", selectors_json(&st->ts_local));
 	json_object_set_new(o, "selectors_remote", selectors_json(&st->ts_remote));
-	if (!t->up && st->reason[0] != '\0')
-		json_object_set_new(o, "reason", json_string(st->reason));
+	if (!t->up)
+		json_object_set_new(o, "reason", control_text(why_down(st)));
 }
 
 static void
@@ -98,7 +112,7 @@ add_monitor(json_t *o, const struct mon_status *m, usec_t now)
 {
 	json_object_set_new(o, "verdict", json_string(mon_verdict_name(m->verdict)));
 	json_object_set_new(o, "verdict_since_s", seconds_ago(m->since, now));
-	json_object_set_new(o, "verdict_reason", json_string(m->reason));
+	json_object_set_new(o, "verdict_reason", control_text(m->reason));
 	json_object_set_new(o, "judged_by", json_string(m->by_echo ? "echo" : "ike"));
 	json_object_set_new(o, "rtt_ms", m->rtt == 0 ? json_null() :
 	    json_real((double)m->rtt / 1e3));
@@ -150,7 +164,7 @@ tunnel_json(struct gw *g, const struct gw_tunnel *t, usec_t now)
 	json_object_set_new(o, "address_present", json_boolean(t->present));
 	json_object_set_new(o, "carrier", json_boolean(t->carrier));
 	json_object_set_new(o, "outer_mtu", json_integer(t->outer_mtu));
-	json_object_set_new(o, "reason", json_string(t->reason));
+	json_object_set_new(o, "reason", control_text(t->reason));
 	if (ike != NULL && ike_status(g->ike, t->id, ike))
 		add_ike(o, t, ike, now);
 	if (!t->present)
@@ -163,13 +177,24 @@ tunnel_json(struct gw *g, const struct gw_tunnel *t, usec_t now)
 	return o;
 }
 
+/* An IKE SA outlives the path below it by minutes: what the monitor found dead is not up. */
+static bool
+works(const struct gw *g, const struct gw_tunnel *t)
+{
+	struct mon_status m;
+
+	if (!t->up || !monitor_status(g->monitor, t->id, &m))
+		return t->up;
+	return m.verdict != MON_V_DEAD && m.verdict != MON_V_UPLINK;
+}
+
 static enum gw_health
-health(const struct gw_connection *c)
+health(const struct gw *g, const struct gw_connection *c)
 {
 	unsigned up = 0;
 
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
-		up += c->t[i].up;
+		up += works(g, &c->t[i]);
 	if (up == 0 || memchr(c->bucket, MON_NONE, sizeof(c->bucket)) == c->bucket)
 		return GW_DOWN;
 	return up == c->conf->tunnels_n ? GW_UP : GW_DEGRADED;
@@ -197,12 +222,12 @@ connection_json(struct gw *g, struct gw_connection *c, usec_t now)
 		json_array_append_new(tunnels, tunnel_json(g, &c->t[i], now));
 	(void)monitor_moves(g->monitor, c->id, &moves, &last);
 	json_object_set_new(o, "name", json_string(c->conf->name));
-	json_object_set_new(o, "state", json_string(health_name(health(c))));
+	json_object_set_new(o, "state", json_string(health_name(health(g, c))));
 	json_object_set_new(o, "device", json_string(c->conf->device));
 	json_object_set_new(o, "mtu", json_integer(c->mtu));
 	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
 	json_object_set_new(o, "networks", networks);
-	json_object_set_new(o, "why", json_string(c->why));
+	json_object_set_new(o, "why", control_text(c->why));
 	json_object_set_new(o, "failovers", json_integer(moves));
 	json_object_set_new(o, "last_failover_s", seconds_ago(last, now));
 	json_object_set_new(o, "tunnels", tunnels);
@@ -271,15 +296,15 @@ status_json(struct gw *g, const char *only)
 		if (only != NULL && strcmp(only, c->conf->name) != 0)
 			continue;
 		json_array_append_new(list, connection_json(g, c, now));
-		sum[health(c)]++;
+		sum[health(g, c)]++;
 		n++;
 	}
 	json_object_set_new(o, "ok", json_true());
 	json_object_set_new(o, "schema", json_integer(TANDEM_SCHEMA));
 	json_object_set_new(o, "version", json_string(TANDEM_VERSION));
 	json_object_set_new(o, "uptime_s", seconds_ago(g->started, now));
-	json_object_set_new(o, "state", json_string(health_name(n > 0 && sum[GW_DOWN] == n ?
-	    GW_DOWN : sum[GW_DOWN] + sum[GW_DEGRADED] > 0 ? GW_DEGRADED : GW_UP)));
+	json_object_set_new(o, "state", json_string(health_name(!g->ready || sum[GW_DOWN] > 0 ?
+	    GW_DOWN : sum[GW_DEGRADED] > 0 ? GW_DEGRADED : GW_UP)));
 	json_object_set_new(o, "connections", list);
 	json_object_set_new(o, "drops", drops_json(g, &st));
 	json_object_set_new(o, "packets", packets_json(&st));

@@ -3,25 +3,60 @@
  * What lies below a tunnel: is its outside address on this host, has its uplink carrier, how
  * large are its datagrams.  Looked at once at start and again whenever the kernel has news.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "gateway/gateway.h"
 
-/* Where nothing is routed to the peer there is no uplink either. */
+#define LOOK_SPACING	USEC_MS(20)	/* between looks */
+#define LOOK_SHARE	4		/* and at least so many times what the last one took */
+#define ADDRESSES_FIRST	64
+
+/* The addresses of this host at one moment, sorted: one list for all tunnels. */
+struct here {
+	struct ip *ip;
+	int n;				/* or -errno */
+};
+
+static int
+by_ip(const void *a, const void *b)
+{
+	return ip_cmp(a, b);
+}
+
 static void
-look(struct gw *g, struct gw_tunnel *t, bool *present, struct nl_way *way)
+here_init(struct here *h, struct nl *nl)
+{
+	unsigned max = ADDRESSES_FIRST;
+
+	h->ip = calloc(max, sizeof(*h->ip));
+	while (h->ip != NULL && (h->n = nl_address_list(nl, h->ip, max)) > (int)max) {
+		free(h->ip);
+		max = 2 * (unsigned)h->n;
+		h->ip = calloc(max, sizeof(*h->ip));
+	}
+	if (h->ip == NULL)
+		h->n = -ENOMEM;
+	if (h->n > 0)
+		qsort(h->ip, (size_t)h->n, sizeof(*h->ip), by_ip);
+}
+
+/* Where nothing is routed to the peer there is no uplink either. */
+static bool
+look(struct gw *g, const struct gw_tunnel *t, const struct here *here, struct nl_way *way)
 {
 	const struct ip *local = &t->conf->local;
 
 	memset(way, 0, sizeof(*way));
-	if (!ip_is_any(local) && !nl_has_address(g->nl, local, way)) {
-		*present = way->carrier = false;
-		return;
-	}
-	*present = nl_way(g->nl, &t->conf->remote, ip_is_any(local) ? NULL : local, way) == 0;
-	if (!*present)
-		way->carrier = false;
+	if (!ip_is_any(local) &&
+	    bsearch(local, here->ip, (size_t)here->n, sizeof(*local), by_ip) == NULL)
+		return false;
+	if (nl_way(g->nl, &t->conf->remote, local, way) == 0)
+		return true;
+	way->carrier = false;
+	return false;
 }
 
 static void
@@ -44,29 +79,44 @@ tell(struct gw *g, struct gw_tunnel *t, bool present, bool carrier)
 	}
 }
 
+static void
+look_at_all(struct gw *g, struct gw_connection *c, const struct here *here)
+{
+	bool resized = false;
+
+	for (unsigned i = 0; i < c->conf->tunnels_n; i++) {
+		struct gw_tunnel *t = &c->t[i];
+		struct nl_way way;
+		bool present = look(g, t, here, &way);
+
+		tell(g, t, present, present && way.carrier);
+		if (present)
+			connection_uplink(g, t, way.device);
+		if (present && way.mtu != 0 && way.mtu != t->outer_mtu) {
+			t->outer_mtu = way.mtu;
+			resized = true;
+		}
+	}
+	if (resized) {
+		connection_mtu(g, c);
+		connection_path(g, c);
+	}
+}
+
+/* What could not be listed, because it changed all the time, is not missing: look again. */
 void
 uplink_look(struct gw *g)
 {
-	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
-		bool resized = false;
+	usec_t begin = loop_now(), end, wait;
+	struct here here;
 
-		for (unsigned i = 0; i < c->conf->tunnels_n; i++) {
-			struct gw_tunnel *t = &c->t[i];
-			struct nl_way way;
-			bool present;
-
-			look(g, t, &present, &way);
-			tell(g, t, present, present && way.carrier);
-			if (present)
-				connection_uplink(g, t, way.device);
-			if (present && way.mtu != 0 && way.mtu != t->outer_mtu) {
-				t->outer_mtu = way.mtu;
-				resized = true;
-			}
-		}
-		if (resized) {
-			connection_mtu(g, c);
-			connection_path(g, c);
-		}
-	}
+	here_init(&here, g->nl);
+	if (here.n >= 0)
+		for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
+			look_at_all(g, c, &here);
+	free(here.ip);
+	end = loop_now();
+	wait = LOOK_SHARE * (end - begin);
+	g->look_next = usec_add(end, wait > LOOK_SPACING ? wait : LOOK_SPACING);
+	g->look_at = here.n >= 0 ? USEC_NEVER : g->look_next;
 }

@@ -125,7 +125,7 @@ authx_on_secret(struct ike_sa *sa)
 	return V_NEXT;
 }
 
-/* The peer has, or may have, an IKE SA that we do not want. */
+/* The peer has, or may have, an IKE SA that we do not want: it is told to delete it. */
 static void
 fail_attempt(struct ike_sa *sa, const char *why)
 {
@@ -256,10 +256,11 @@ static enum verdict
 refuse_ids(struct ike_sa *sa, const struct ike_id *peer, const struct ike_id *us)
 {
 	const struct tunnel *t = tunnel_find(sa->ike, sa->opening->candidate);
-	char came[ID_LOG], asked[ID_LOG], expected[ID_LOG], ours[ID_LOG], why[IKE_REASON_MAX * 3];
+	char came[ID_LOG], asked[ID_LOG], expected[ID_LOG], ours[ID_LOG];
+	char why[IKE_REASON_MAX * 3];
 
-	snprintf(why, sizeof(why), "the peer says it is %.90s and asks for %.90s; %.95s expects %.90s "
-	    "and is %.90s (options remote-id, local-id)", id_str(peer, came, sizeof(came)),
+	snprintf(why, sizeof(why), "the peer says it is %.90s and asks for %.90s; "
+	    "%.95s expects %.90s and is %.90s (options remote-id, local-id)", id_str(peer, came, sizeof(came)),
 	    us != NULL ? id_str(us, asked, sizeof(asked)) : "anybody",
 	    t != NULL ? t->conf.name : "no tunnel",
 	    t != NULL ? id_str(&t->conf.remote_id, expected, sizeof(expected)) : "it",

@@ -82,24 +82,41 @@ child_new(struct ike_sa *sa, bool initiator)
 	return c;
 }
 
-static struct ts_list *
-ts_copy(const struct ts_list *l)
-{
-	struct ts_list *copy = malloc(sizeof(*copy));
-
-	if (copy != NULL)
-		*copy = *l;
-	return copy;
-}
-
 bool
 child_ts(struct child *c, const struct ts_list *local, const struct ts_list *remote)
 {
-	free(c->ts_local);
-	free(c->ts_remote);
-	c->ts_local = ts_copy(local);
-	c->ts_remote = ts_copy(remote);
-	return c->ts_local != NULL && c->ts_remote != NULL;
+	struct ts *ts = calloc(local->n + remote->n, sizeof(*ts));
+
+	if (ts == NULL)
+		return false;
+	memcpy(ts, local->ts, local->n * sizeof(*ts));
+	memcpy(ts + local->n, remote->ts, remote->n * sizeof(*ts));
+	free(c->ts);
+	c->ts = ts;
+	c->local_n = local->n;
+	c->remote_n = remote->n;
+	return true;
+}
+
+static struct ts_list
+ts_list_of(const struct ts *ts, unsigned n)
+{
+	struct ts_list l = { .n = n };
+
+	memcpy(l.ts, ts, n * sizeof(*ts));
+	return l;
+}
+
+struct ts_list
+child_ts_local(const struct child *c)
+{
+	return ts_list_of(c->ts, c->local_n);
+}
+
+struct ts_list
+child_ts_remote(const struct child *c)
+{
+	return ts_list_of(c->ts + c->local_n, c->remote_n);
 }
 
 static struct child_sa *
@@ -121,8 +138,8 @@ child_sa_new(const struct child *c, const struct nego *n)
 	cs->window = sa->tunnel->conf.window;
 	cs->local = sa->local;
 	cs->remote = sa->remote;
-	cs->ts_local = *c->ts_local;
-	cs->ts_remote = *c->ts_remote;
+	cs->ts_local = child_ts_local(c);
+	cs->ts_remote = child_ts_remote(c);
 	if (!kdf_child(&sa->keys->k, &in, cs)) {
 		secret_free(ike->env.secrets, cs);
 		return NULL;
@@ -226,8 +243,7 @@ child_free(struct child *c)
 	struct ike *ike = c->sa->ike;
 
 	unlink_child(c);
-	free(c->ts_local);
-	free(c->ts_remote);
+	free(c->ts);
 	queue_release(&ike->queue);
 	ike->totals.child_sas--;
 	free(c);

@@ -539,11 +539,13 @@ childx_choose(struct ike_sa *sa, const struct msg *m, struct nego *n, struct chi
 void
 childx_write_answer(const struct child *c, struct msg_wr *mw, const struct nego *n)
 {
+	struct ts_list tsi = child_ts_remote(c), tsr = child_ts_local(c);
+
 	sa_write_esp_choice(msg_add(mw, PLD_SA), &n->esp, c->spi_in);
 	if (c->sa->opening == NULL)
 		offer_write_ke(n, mw, (struct slice){ n->nr, n->nr_len });
-	ts_write(msg_add(mw, PLD_TSI), c->ts_remote);
-	ts_write(msg_add(mw, PLD_TSR), c->ts_local);
+	ts_write(msg_add(mw, PLD_TSI), &tsi);
+	ts_write(msg_add(mw, PLD_TSR), &tsr);
 }
 
 void
@@ -566,9 +568,9 @@ void
 childx_story(const struct child *c, const char *event)
 {
 	char suite[SUITE_STRLEN], local[160], remote[160];
+	struct ts_list l = child_ts_local(c), r = child_ts_remote(c);
 
 	story(c->sa, LOG_LEVEL_INFO, event, "spi_in=%08x spi_out=%08x esp=%s ts=\"%s === %s\"",
 	    c->spi_in, c->spi_out, esp_suite_str(&c->suite, suite, sizeof(suite)),
-	    ts_list_str(c->ts_local, local, sizeof(local)),
-	    ts_list_str(c->ts_remote, remote, sizeof(remote)));
+	    ts_list_str(&l, local, sizeof(local)), ts_list_str(&r, remote, sizeof(remote)));
 }

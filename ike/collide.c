@@ -84,7 +84,8 @@ child_busy(const struct ike_sa *sa)
 enum collide
 collide_ike_rekey(const struct ike_sa *sa)
 {
-	if (sa->state != SA_UP || child_busy(sa) || sa->theirs != NULL || sa->rival_spi != 0)
+	if (sa->state != SA_UP || sa->close_why != NULL || child_busy(sa) ||
+	    sa->theirs != NULL || sa->rival_spi != 0)
 		return COLLIDE_TEMPORARY;
 	return COLLIDE_GO;
 }

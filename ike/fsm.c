@@ -29,20 +29,23 @@ struct request_rule {
 
 static enum verdict too_late(struct ike_sa *sa, const struct msg *m);
 
+#define S_LATE	(S(SA_REKEYED) | S(SA_DELETING))
+#define P_PEER	(P_IDI | P_SA | P_TSI | P_TSR)
+
 static const struct request_rule requests[] = {
-/* when                          exchange           must                              may */
-{ S(SA_INIT_DONE),               X_IKE_AUTH,        P_IDI | P_AUTH | P_SA | P_TSI | P_TSR, P_IDR | P_AUTH_EXTRA,
-    authx_on_request,  SA_UP,         "peer proves who it is" },
-{ S(SA_INIT_DONE),               X_IKE_AUTH,        P_IDI | P_SA | P_TSI | P_TSR,     P_IDR | P_AUTH_EXTRA,
-    authx_on_eap,      SA_REFUSED,    "peer wants EAP" },
-{ S(SA_UP),                      X_CREATE_CHILD_SA, P_REKEY,                          P_EXTRA,
-    rekeyx_on_request, SA_UP,         "peer rekeys the IKE SA" },
-{ S(SA_UP),                      X_CREATE_CHILD_SA, P_CHILD,                          P_KE | P_CP | P_EXTRA,
-    childx_on_request, SA_UP,         "peer asks for a Child SA" },
-{ S(SA_REKEYED) | S(SA_DELETING), X_CREATE_CHILD_SA, P_SA | P_NONCE,                  P_ANY,
-    too_late,          SA_REKEYED,    "peer asks for an SA too late" },
-{ S(SA_UP) | S(SA_REKEYED) | S(SA_DELETING), X_INFORMATIONAL, 0,                      P_D | P_CP | P_EXTRA,
-    inform_on_request, SA_UP,         "peer informs or asks" },
+/* when                exchange           must              may */
+{ S(SA_INIT_DONE),     X_IKE_AUTH,        P_PEER | P_AUTH,  P_IDR | P_AUTH_EXTRA,
+    authx_on_request,    SA_UP,        "peer proves who it is" },
+{ S(SA_INIT_DONE),     X_IKE_AUTH,        P_PEER,           P_IDR | P_AUTH_EXTRA,
+    authx_on_eap,        SA_REFUSED,   "peer wants EAP" },
+{ S(SA_UP),            X_CREATE_CHILD_SA, P_REKEY,          P_EXTRA,
+    rekeyx_on_request,   SA_UP,        "peer rekeys the IKE SA" },
+{ S(SA_UP),            X_CREATE_CHILD_SA, P_CHILD,          P_KE | P_CP | P_EXTRA,
+    childx_on_request,   SA_UP,        "peer asks for a Child SA" },
+{ S_LATE,              X_CREATE_CHILD_SA, P_SA | P_NONCE,   P_ANY,
+    too_late,            SA_REKEYED,   "peer asks for an SA too late" },
+{ S(SA_UP) | S_LATE,   X_INFORMATIONAL,   0,                P_D | P_CP | P_EXTRA,
+    inform_on_request,   SA_UP,        "peer informs or asks" },
 };
 
 struct answer_rule {
@@ -345,6 +348,20 @@ on_unprotected(struct ike_sa *sa, const struct msg *m)
 	sa->want_ask = true;
 }
 
+/* An answer is to the exchange that was asked in, else it is none. */
+static enum xchg_judgement
+judge(const struct ike_sa *sa, const struct msg *m, bool response)
+{
+	enum xchg_judgement j = xchg_judge(&sa->x, response, m->h.id);
+	struct ike_hdr asked;
+
+	if (j == XCHG_ANSWER &&
+	    (msg_parse_header(sa->x.out->data, sa->x.out->len, &asked) != MSG_OK ||
+	    asked.exchange != m->h.exchange))
+		return XCHG_STALE;
+	return j;
+}
+
 static void
 on_protected(struct ike_sa *sa, const struct msg *outer)
 {
@@ -359,7 +376,7 @@ on_protected(struct ike_sa *sa, const struct msg *outer)
 		ike->totals.dropped++;
 		return;
 	}
-	switch (xchg_judge(&sa->x, response, m.h.id)) {
+	switch (judge(sa, &m, response)) {
 	case XCHG_NEW:
 		heard(sa);
 		on_request(sa, &m, sound);

@@ -113,12 +113,16 @@ ike_free(struct ike *ike)
 static void
 route(struct ike *ike, const uint8_t *data, size_t len)
 {
+	enum msg_verdict v;
 	struct ike_hdr h;
 	struct ike_sa *sa;
 	bool from_initiator;
 
-	if (msg_parse_header(data, len, &h) != MSG_OK) {
+	v = msg_parse_header(data, len, &h);
+	if (v != MSG_OK) {
 		ike->totals.dropped++;
+		if (v == MSG_VERSION && (h.flags & IKE_F_RESPONSE) == 0)
+			init_refuse(ike, &h, len, N_INVALID_MAJOR_VERSION, 0);
 		return;
 	}
 	if (h.exchange == X_IKE_SA_INIT && (h.flags & IKE_F_RESPONSE) == 0) {
@@ -222,7 +226,8 @@ on_moved(struct tunnel *t, const struct endpoint *remote)
 		return;
 	sa->remote = *remote;
 	queue_put(&t->ike->queue, &(struct ike_action){
-		.kind = IKE_ENDPOINT, .tunnel = t->conf.id, .local = sa->local, .remote = sa->remote,
+		.kind = IKE_ENDPOINT, .tunnel = t->conf.id,
+		.local = sa->local, .remote = sa->remote,
 	});
 }
 
@@ -422,8 +427,8 @@ show_child(const struct child *c, struct ike_status *st)
 	st->esp = c->suite;
 	st->child_since = c->since;
 	st->child_rekey_at = or_zero(c->rekey_at);
-	st->ts_local = *c->ts_local;
-	st->ts_remote = *c->ts_remote;
+	st->ts_local = child_ts_local(c);
+	st->ts_remote = child_ts_remote(c);
 }
 
 bool

@@ -330,6 +330,31 @@ answer_clear(struct ike *ike, const struct msg *m, uint16_t type, struct slice d
 		send_bytes(ike, &ike->local, &ike->remote, (struct slice){ ike->buf, len });
 }
 
+/* What costs a sender nothing must not make us talk: so many a second, to all of them. */
+#define REFUSALS_A_SECOND	10
+
+void
+init_refuse(struct ike *ike, const struct ike_hdr *h, size_t len, uint16_t type, uint8_t critical)
+{
+	struct ike_hdr back = *h;
+	struct msg_wr mw;
+	size_t n;
+
+	if (ike->now >= usec_add(ike->refusals.since, USEC_S(1))) {
+		ike->refusals.since = ike->now;
+		ike->refusals.n = 0;
+	}
+	if (ike->refusals.n++ >= REFUSALS_A_SECOND)
+		return;
+	back.flags = (h->flags & IKE_F_INITIATOR) != 0 ? IKE_F_RESPONSE :
+	    IKE_F_RESPONSE | IKE_F_INITIATOR;
+	msg_start(&mw, ike->buf, MSG_LEN_MAX, &back);
+	msg_add_notify(&mw, type, &critical, type == N_UNSUPPORTED_CRITICAL_PAYLOAD);
+	n = msg_end(&mw);
+	if (n > 0 && n <= len)		/* never more than was asked with (R29) */
+		send_bytes(ike, &ike->local, &ike->remote, (struct slice){ ike->buf, n });
+}
+
 /* True: it may go on. */
 static bool
 show_cookie(struct ike *ike, const struct stranger *s)
@@ -475,12 +500,17 @@ read_stranger(struct stranger *s)
 void
 init_on_request(struct ike *ike, const uint8_t *data, size_t len)
 {
+	enum msg_verdict v;
 	struct stranger s;
 	struct rd body;
 
-	if (msg_parse(data, len, &s.m) != MSG_OK || s.m.h.spi_i == 0 || s.m.h.spi_r != 0 ||
-	    s.m.h.id != 0 || (s.m.h.flags & IKE_F_INITIATOR) == 0 || !read_stranger(&s)) {
+	v = msg_parse(data, len, &s.m);
+	if (v != MSG_OK || s.m.h.spi_i == 0 || s.m.h.spi_r != 0 || s.m.h.id != 0 ||
+	    (s.m.h.flags & IKE_F_INITIATOR) == 0 || !read_stranger(&s)) {
 		ike->totals.dropped++;
+		if (v == MSG_CRITICAL)
+			init_refuse(ike, &s.m.h, len, N_UNSUPPORTED_CRITICAL_PAYLOAD,
+			    s.m.critical);
 		return;
 	}
 	s.key = opening_key(ike, s.m.h.spi_i);

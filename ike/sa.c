@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "ike/collide.h"
-#include "ike/inform.h"
+#include "ike/rekeyx.h"
 #include "ike/sa.h"
 #include "ike/send.h"
 #include "ike/task.h"
@@ -22,6 +21,7 @@
 #define REFUSED_LIFE	USEC_S(10)	/* a failed SA repeats its last answer so long */
 #define REKEYED_LIFE	USEC_S(60)	/* the peer has so long to delete what it rekeyed */
 #define DELETING_LIFE	USEC_S(8)	/* our delete is repeated so long */
+#define CHILD_WAIT	USEC_S(1)	/* an SA without a Child SA asks for one no sooner */
 #define KEEPALIVE_EVERY	USEC_S(20)	/* RFC 3948 2.3 */
 
 static const char *const state_names[] = {
@@ -203,6 +203,7 @@ ike_sa_up(struct ike_sa *sa)
 	ike_sa_half_open(sa, false);
 	ike_sa_state(sa, SA_UP);
 	sa->up_since = sa->heard = ike->now;
+	sa->retry_at = usec_add(ike->now, CHILD_WAIT);
 	sa->rekey_at = ike_life_rekey(ike, life);
 	sa->hard_at = life == 0 ? USEC_NEVER : usec_add(ike->now, life);
 	sa->keepalive_at = sa->natt.nat_local ? usec_add(ike->now, KEEPALIVE_EVERY) : USEC_NEVER;
@@ -223,7 +224,7 @@ ike_sa_main(const struct tunnel *t)
 static bool
 peer_may_have_it(const struct ike_sa *sa)
 {
-	return sa->state == SA_UP || sa->state == SA_REKEYED;
+	return sa->state == SA_AUTH_SENT || sa->state == SA_UP || sa->state == SA_REKEYED;
 }
 
 void
@@ -236,13 +237,15 @@ ike_sa_close(struct ike_sa *sa, const char *why)
 		return;
 	}
 	child_drop_all(sa, why);
+	ike_sa_drop_theirs(sa);
+	sa->x.busy = false;		/* asked again, the peer is told that it is too late */
 	if (sa->req.kind == REQ_IKE_REKEY && sa->req.wait != WAIT_KEY) {
-		sa->close_why = why;	/* the peer may have moved to the heir already: */
-		return;			/* finish it, then close both */
+		/* The peer may have moved to the heir already: finish it, then close both. */
+		sa->close_why = why;
+		sa->rekey_at = sa->hard_at = sa->keepalive_at = USEC_NEVER;
+		return;
 	}
 	ike_sa_drop_mine(sa);
-	ike_sa_drop_theirs(sa);
-	sa->x.busy = false;
 	story(sa, LOG_LEVEL_INFO, "ike-close", "reason=\"%s\"", why);
 	if (sa->tunnel != NULL && sa->state == SA_UP)
 		tunnel_lost(sa->tunnel, sa);
@@ -314,8 +317,15 @@ ike_sa_step(struct ike_sa *sa)
 static void
 give_up(struct ike_sa *sa)
 {
+	char refusal[IKE_REASON_MAX];
+
 	switch (sa->state) {
 	case SA_INIT_SENT:
+		if (sa->opening != NULL && sa->opening->refusal_logged) {
+			memcpy(refusal, sa->tunnel->reason, sizeof(refusal));
+			ike_sa_dead(sa, refusal);
+			break;
+		}
 		ike_sa_dead(sa, "the peer does not answer IKE_SA_INIT (is it there, and are UDP "
 		    "500 and 4500 open?)");
 		break;
@@ -323,6 +333,7 @@ give_up(struct ike_sa *sa)
 		ike_sa_dead(sa, "the peer does not answer IKE_AUTH (is UDP 4500 open?)");
 		break;
 	case SA_UP:
+		rekeyx_on_delete(sa);	/* the peer's heir, where there is one, is another matter */
 		ike_sa_dead(sa, "the peer does not answer any more");
 		break;
 	case SA_NEW:
@@ -362,6 +373,7 @@ up_timers(struct ike_sa *sa)
 	usec_t now = sa->ike->now;
 
 	if (now >= sa->hard_at) {
+		rekeyx_on_delete(sa);	/* the peer's heir, where there is one, goes on */
 		ike_sa_close(sa, "the lifetime of the IKE SA has ended");
 		return;
 	}

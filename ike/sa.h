@@ -111,7 +111,8 @@ struct child {
 	uint64_t serial;		/* greater: younger */
 	struct low low;
 	struct esp_suite suite;
-	struct ts_list *ts_local, *ts_remote;	/* as narrowed; owned */
+	struct ts *ts;			/* as narrowed: local_n of ours, then the peer's; owned */
+	unsigned local_n, remote_n;
 	usec_t since, rekey_at, hard_at;
 };
 
@@ -178,7 +179,8 @@ struct tunnel {
 	struct heap_node timer;
 	struct ike *ike;
 	struct ike_tunnel conf;		/* conf.psk is ours, in secret memory */
-	struct tunnel *next_remote;	/* with a remote address of the same hash */
+	struct tunnel *next_remote;	/* with the same remote address */
+	struct tunnel *last_remote;	/* end of that chain, kept by its first */
 	struct ike_sa *sas;		/* from SA_NEW (initiator) or IKE_AUTH (responder) on */
 	struct child *out;		/* what the host sends by; NULL: down */
 	bool wanted;			/* we open it, and again when it is lost */
@@ -222,6 +224,10 @@ struct ike {
 		uint16_t port[16];	/* ours: with the non-ESP marker */
 		unsigned n;
 	} natt_ports;
+	struct {
+		usec_t since;
+		unsigned n;
+	} refusals;			/* limits answers in the clear */
 	usec_t stranger_at;		/* limits log lines about strangers */
 	unsigned stranger_n;
 	uint8_t *buf, *plain;		/* MSG_LEN_MAX each: a message built, one opened */
@@ -277,6 +283,8 @@ void		child_state(struct child *c, enum child_state state);
 const char	*child_state_name(enum child_state state);
 /* Take the selectors.  False: no memory. */
 bool		child_ts(struct child *c, const struct ts_list *local, const struct ts_list *remote);
+struct ts_list	child_ts_local(const struct child *c);
+struct ts_list	child_ts_remote(const struct child *c);
 /* Derive its keys, give them to the host (IKE_SA_IN), start its timers.  False: not possible. */
 bool		child_install(struct child *c, const struct nego *n);
 /* The peer is known to have it. */

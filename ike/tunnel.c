@@ -34,38 +34,45 @@ remote_key(const struct tunnel *t)
 	return tunnel_ip_key(ip_is_any(&t->conf.remote) ? &nobody : &t->conf.remote);
 }
 
+/*
+ * Tunnels with the same remote address are a chain in the order of configuration; the first
+ * knows the last, so that thousands with `remote: any` are not walked to add one.
+ */
 static void
 remote_unlink(struct tunnel *t)
 {
 	struct map *m = t->ike->by_remote;
-	uint64_t key = remote_key(t);
-	struct tunnel *first = map_get(m, key), **p = &first;
+	struct tunnel *first = map_get(m, remote_key(t)), *before = NULL, *p;
 
-	while (*p != NULL && *p != t)
-		p = &(*p)->next_remote;
-	if (*p == NULL)
+	for (p = first; p != NULL && p != t; p = p->next_remote)
+		before = p;
+	if (p == NULL)
 		return;
-	*p = t->next_remote;
+	if (before != NULL) {
+		before->next_remote = t->next_remote;
+		if (first->last_remote == t)
+			first->last_remote = before;
+	} else if (t->next_remote == NULL) {
+		map_del(m, remote_key(t));
+	} else {
+		t->next_remote->last_remote = t->last_remote;
+		(void)map_put(m, remote_key(t), t->next_remote);	/* replaces: no memory */
+	}
 	t->next_remote = NULL;
-	if (first == NULL)
-		map_del(m, key);
-	else
-		(void)map_put(m, key, first);	/* replaces: needs no memory */
 }
 
-/* At the end of its chain: the configured order decides between equals. */
 static bool
 remote_link(struct tunnel *t)
 {
 	struct map *m = t->ike->by_remote;
-	struct tunnel *p = map_get(m, remote_key(t));
+	struct tunnel *first = map_get(m, remote_key(t));
 
 	t->next_remote = NULL;
-	if (p == NULL)
+	t->last_remote = t;
+	if (first == NULL)
 		return map_put(m, remote_key(t), t);
-	while (p->next_remote != NULL)
-		p = p->next_remote;
-	p->next_remote = t;
+	first->last_remote->next_remote = t;
+	first->last_remote = t;
 	return true;
 }
 

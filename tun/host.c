@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -92,7 +93,8 @@ take_fds(struct msghdr *msg, int *fd)
 	return n;
 }
 
-/* A message of exactly `len` bytes with at most one descriptor, else -EPROTO. */
+/* A message of exactly `len` bytes with at most one descriptor, else -EPROTO.  -EMFILE: it is
+ * whole, but we have no room for the descriptor that came with it. */
 static int
 recv_message(int sock, void *data, size_t len, int *fd)
 {
@@ -118,6 +120,8 @@ recv_message(int sock, void *data, size_t len, int *fd)
 		return -EPIPE;
 	if ((size_t)n == len && (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 && fds <= 1)
 		return 0;
+	if ((size_t)n == len && (msg.msg_flags & MSG_CTRUNC) != 0 && fds == 0)
+		return -EMFILE;
 	if (fds > 0)
 		close(*fd);
 	*fd = -1;
@@ -197,9 +201,15 @@ host_recv_answer(int sock, struct host_answer *a)
 {
 	int err, fd;
 
-	if ((err = recv_message(sock, a, sizeof(*a), &fd)) != 0)
+	err = recv_message(sock, a, sizeof(*a), &fd);
+	if (err != 0 && err != -EMFILE)
 		return err;
 	a->fd = fd;
+	if (err == -EMFILE && a->err == 0) {
+		a->err = err;
+		snprintf(a->text, sizeof(a->text), "no descriptor is free for it: raise the limit of open "
+		    "files (LimitNOFILE= of the service, or ulimit -n)");
+	}
 	if (a->op >= HOST_TUN_OPEN && (unsigned)a->op <= HOST_OP_MAX && a->err <= 0 &&
 	    bool_ok(&a->more) && bool_ok(&a->existed) && request_ok(&a->what, true) &&
 	    memchr(a->text, '\0', sizeof(a->text)) != NULL && brings_fd(a) == (fd >= 0))

@@ -85,7 +85,8 @@ struct host_answer {
  * non-blocking socket.  What is received is checked for form: the size, the range of each enum,
  * a NUL in each text, 0 or 1 in each bool, lengths of prefixes, a descriptor where and only
  * where there should be one.  Else -EPROTO; descriptors that came along are closed.
- * host_send_answer() leaves a->fd with the caller: the kernel duplicates it.
+ * host_send_answer() leaves a->fd with the caller: the kernel duplicates it.  An answer whose
+ * descriptor finds no room in our table comes with err -EMFILE and a sentence.
  */
 int	host_send_request(int sock, const struct host_request *q);
 int	host_recv_request(int sock, struct host_request *q);

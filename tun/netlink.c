@@ -287,21 +287,16 @@ nl_addr(struct nl *nl, bool add, const char *name, const struct prefix *address,
 	return nl_talk(nl, h, NULL, NULL);
 }
 
-struct seek_address {
-	const struct ip *ip;
-	unsigned ifindex;
-};
-
-static int
-address_seek(const struct nlmsghdr *h, void *arg)
+/* The address of a message of a list; false: it is none, or none that may be used yet. */
+static bool
+address_read(const struct nlmsghdr *h, struct ip *ip)
 {
 	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
-	struct seek_address *s = arg;
 	const struct nlattr *a, *local = NULL, *any = NULL;
 	uint32_t flags = m->ifa_flags;
 
-	if (h->nlmsg_type != RTM_NEWADDR || m->ifa_family != s->ip->family)
-		return MNL_CB_OK;
+	if (h->nlmsg_type != RTM_NEWADDR)
+		return false;
 	mnl_attr_for_each(a, h, sizeof(*m)) {
 		if (mnl_attr_get_type(a) == IFA_LOCAL)
 			local = a;
@@ -312,11 +307,71 @@ address_seek(const struct nlmsghdr *h, void *arg)
 	}
 	if (local == NULL)
 		local = any;
-	if (local != NULL && mnl_attr_get_payload_len(local) == ip_len(s->ip->family) &&
-	    memcmp(mnl_attr_get_payload(local), s->ip->b, ip_len(s->ip->family)) == 0 &&
-	    (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) == 0)
+	memset(ip, 0, sizeof(*ip));
+	ip->family = m->ifa_family;
+	if (local == NULL || ip_len(ip->family) == 0 ||
+	    mnl_attr_get_payload_len(local) != ip_len(ip->family))
+		return false;
+	memcpy(ip->b, mnl_attr_get_payload(local), ip_len(ip->family));
+	return (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) == 0;
+}
+
+struct seek_address {
+	const struct ip *ip;
+	unsigned ifindex;
+};
+
+static int
+address_seek(const struct nlmsghdr *h, void *arg)
+{
+	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+	struct seek_address *s = arg;
+	struct ip ip;
+
+	if (address_read(h, &ip) && ip_equal(&ip, s->ip))
 		s->ifindex = m->ifa_index;
 	return MNL_CB_OK;
+}
+
+static int
+address_gather(const struct nlmsghdr *h, void *arg)
+{
+	struct nl_gather *g = arg;
+	struct ip ip;
+
+	if (!address_read(h, &ip))
+		return MNL_CB_OK;
+	if (g->n < g->max)
+		((struct ip *)g->out)[g->n] = ip;
+	g->n++;
+	return MNL_CB_OK;
+}
+
+static struct nlmsghdr *
+address_list_request(char buf[NL_REQUEST_LEN], uint8_t family)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct ifaddrmsg *m;
+
+	h->nlmsg_type = RTM_GETADDR;
+	h->nlmsg_flags = NLM_F_DUMP;
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->ifa_family = family;
+	return h;
+}
+
+int
+nl_address_list(struct nl *nl, struct ip *out, unsigned max)
+{
+	struct nl_gather g;
+	char buf[NL_REQUEST_LEN];
+	int err = -EINTR;
+
+	for (unsigned i = 0; i < NL_DUMP_TRIES && err == -EINTR; i++) {
+		g = (struct nl_gather){ .max = max, .out = out };
+		err = nl_talk(nl, address_list_request(buf, AF_UNSPEC), address_gather, &g);
+	}
+	return err == 0 ? (int)g.n : err;
 }
 
 bool
@@ -324,19 +379,12 @@ nl_has_address(struct nl *nl, const struct ip *ip, struct nl_way *way)
 {
 	struct seek_address s = { .ip = ip };
 	char buf[NL_REQUEST_LEN];
-	struct nlmsghdr *h;
-	struct ifaddrmsg *m;
 	struct nl_link l;
 	int err = -EINTR;
 
 	for (unsigned i = 0; i < NL_DUMP_TRIES && err == -EINTR; i++) {
-		h = mnl_nlmsg_put_header(buf);
-		h->nlmsg_type = RTM_GETADDR;
-		h->nlmsg_flags = NLM_F_DUMP;
-		m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
-		m->ifa_family = ip->family;
 		s.ifindex = 0;
-		err = nl_talk(nl, h, address_seek, &s);
+		err = nl_talk(nl, address_list_request(buf, ip->family), address_seek, &s);
 	}
 	if (err != 0 || s.ifindex == 0 || nl_link_by(nl, NULL, s.ifindex, &l) != 0)
 		return false;

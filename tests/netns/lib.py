@@ -205,6 +205,7 @@ class Tandem:
             f.write(config)
 
     def start(self, wait=10):
+        self.started = time.monotonic()
         with open(self.log, "a") as log:
             self.child = subprocess.Popen(
                 self.lab.argv(self.ns, self.binary, "run", "--config", self.config,
@@ -219,7 +220,11 @@ class Tandem:
             with open(self.log) as f:
                 raise Trouble(f"the gateway in {self.ns} ended with {self.child.returncode}: "
                               f"{f.read().strip()[-1500:]}")
-        return os.path.exists(self.socket) and self.cli("status", check=False) is not None
+        if not os.path.exists(self.socket):
+            return False
+        # One that was killed a moment ago may have left its socket, or still answer there.
+        answer = self.cli("status", check=False) or {"ok": False}
+        return answer["ok"] and answer["uptime_s"] <= time.monotonic() - self.started
 
     def cli(self, verb, *args, check=True):
         """`tandem VERB --json`: the parsed answer.  With check=False None if there is none."""

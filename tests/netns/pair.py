@@ -41,7 +41,8 @@ class Gateway:
         return next((t["index"] for t in self.tunnels() if t["live"]), None)
 
     def well(self):
-        return all(t["state"] == "up" and t["verdict"] in ("up", "held") for t in self.tunnels())
+        """Every tunnel is up and none is within its hold time: nothing will move by itself."""
+        return all(t["state"] == "up" and t["verdict"] == "up" for t in self.tunnels())
 
 
 class Pair:
@@ -56,6 +57,15 @@ class Pair:
         lib.wait_for("all tunnels to be well on both gateways",
                      lambda: self.a.well() and self.b.well() and
                      self.a.live() == self.b.live() and self.a.live(), timeout, 0.1)
+
+    def choose(self, index):
+        """Both ends send by tunnel `index` until that dies."""
+        for gateway in (self.a, self.b):
+            answer = gateway.cli("failover", f"{gateway.connection()['name']}/{index}")
+            if not answer["ok"]:
+                raise lib.Trouble(f"failover to {index}: {answer['error']}")
+        lib.wait_for(f"both ends to send by tunnel {index}",
+                     lambda: self.a.live() == index and self.b.live() == index, 5)
 
     def wreck(self, report, lines=40):
         """What a person wants to see when a test has failed: both states and the ends of both logs."""

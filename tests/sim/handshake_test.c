@@ -74,6 +74,22 @@ START_TEST(every_suite_comes_up)
 }
 END_TEST
 
+/* IPv6 outside. */
+START_TEST(over_ipv6)
+{
+	struct world w;
+
+	world_init(&w, 3, 2);
+	for (unsigned g = 0; g < 2; g++)
+		ck_assert(ip_parse(g == 0 ? "2001:db8::1" : "2001:db8::2", &w.gate[g].ip));
+	world_pair(&w, 1, 1);
+	ck_assert(world_run_until_agreed(&w, 1, USEC_S(5)));
+	ck_assert(!gate_status(&w.gate[0], 1)->nat_local);
+	ck_assert_uint_eq(gate_child(&w.gate[1], w.gate[1].out[1])->remote.ip.family, AF_INET6);
+	world_fini(&w);
+}
+END_TEST
+
 /* Whatever is lost of the first twelve datagrams, both settle, and with the same keys. */
 START_TEST(every_loss_pattern_settles)
 {
@@ -173,6 +189,7 @@ fill(TCase *tc)
 {
 	tcase_add_test(tc, two_ends_come_to_agree);
 	tcase_add_test(tc, every_suite_comes_up);
+	tcase_add_test(tc, over_ipv6);
 	tcase_add_loop_test(tc, every_loss_pattern_settles, 0, 4);
 	tcase_add_test(tc, bad_weather_does_not_matter);
 	tcase_add_loop_test(tc, both_at_once_end_in_one, 0, 2);

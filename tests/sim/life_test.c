@@ -53,15 +53,65 @@ START_TEST(closed_is_closed)
 }
 END_TEST
 
-/* The end that waits closes: the other opens again, and is let in. */
+/* Closed at any moment of a rekey, by either end: nothing is left at either. */
+START_TEST(closed_in_the_middle_of_a_rekey)
+{
+	for (unsigned k = 0; k < 200; k++) {
+		struct world w;
+
+		begin(&w, k, 1);
+		w.work_max = USEC_MS(10);
+		world_fact(&w, k & 1, &(struct ike_fact){
+		    .kind = IKE_REKEY, .tunnel = 1, .ike_sa = (k & 4) != 0 });
+		if ((k & 8) != 0)
+			world_fact(&w, !(k & 1), &(struct ike_fact){
+			    .kind = IKE_REKEY, .tunnel = 1, .ike_sa = (k & 16) != 0 });
+		world_run(&w, USEC_MS(k / 2));
+		if ((k & 2) != 0)
+			world_tell(&w, 1, IKE_CLOSE, 1);
+		world_tell(&w, 0, IKE_CLOSE, 1);
+		world_run(&w, USEC_S(12));
+		check_empty(&w);
+		world_fini(&w);
+	}
+}
+END_TEST
+
+/* And while it comes up. */
+START_TEST(closed_while_it_comes_up)
+{
+	for (unsigned k = 0; k < 100; k++) {
+		struct world w;
+
+		world_init(&w, k, 2);
+		w.work_max = USEC_MS(5);
+		world_pair(&w, 1, 1 + k % 3);
+		world_run(&w, USEC_MS(k));
+		world_tell(&w, k & 1, IKE_CLOSE, 1);
+		world_tell(&w, !(k & 1), IKE_CLOSE, 1);
+		world_run(&w, USEC_S(40));
+		check_empty(&w);
+		ck_assert_uint_eq(gate_totals(&w.gate[0]).half_open, 0);
+		world_fini(&w);
+	}
+}
+END_TEST
+
+/* The end that waits closes: the other opens again, and is let in.  That is soon, however
+ * long it had to try before it was up. */
 START_TEST(closed_by_the_one_that_waits)
 {
 	struct world w;
 
-	begin(&w, 2, 1);
-	world_run(&w, USEC_S(20));
+	world_init(&w, 2, 2);
+	world_weather(&w, &(struct weather){ .loss = UINT64_MAX, .rotate = true });
+	world_pair(&w, 1, 1);
+	world_run(&w, USEC_S(400));
+	world_weather(&w, &(struct weather){ .loss = 0 });
+	world_run(&w, USEC_S(100));
+	ck_assert(world_agree(&w, 1));
 	world_tell(&w, 1, IKE_CLOSE, 1);
-	world_run(&w, USEC_S(5));
+	world_run(&w, USEC_MS(500));
 	ck_assert(world_agree(&w, 1));
 	ck_assert_uint_eq(w.gate[0].ups, 2);
 	world_fini(&w);
@@ -303,6 +353,8 @@ static void
 fill(TCase *tc)
 {
 	tcase_add_test(tc, closed_is_closed);
+	tcase_add_test(tc, closed_in_the_middle_of_a_rekey);
+	tcase_add_test(tc, closed_while_it_comes_up);
 	tcase_add_test(tc, closed_by_the_one_that_waits);
 	tcase_add_test(tc, stop_tells_the_peers);
 	tcase_add_test(tc, a_removed_tunnel_is_deleted_at_the_peer);

@@ -336,19 +336,34 @@ carry(struct gate *g, const struct ike_action *a)
 	}
 }
 
+bool world_in_engine;
+
+static bool
+next(struct gate *g, struct ike_action *a)
+{
+	bool more;
+
+	world_in_engine = true;
+	more = ike_next(g->ike, a);
+	world_in_engine = false;
+	return more;
+}
+
 static void
 drain(struct gate *g)
 {
 	struct ike_action a;
 
-	while (ike_next(g->ike, &a))
+	while (next(g, &a))
 		carry(g, &a);
 }
 
 void
 world_fact(struct world *w, unsigned g, const struct ike_fact *fact)
 {
+	world_in_engine = true;
 	ike_input(w->gate[g].ike, w->now, fact);
+	world_in_engine = false;
 	drain(&w->gate[g]);
 }
 
@@ -445,7 +460,9 @@ world_step(struct world *w, usec_t until)
 	}
 	for (unsigned i = 0; i < w->gates_n; i++)
 		if (w->now >= ike_deadline(w->gate[i].ike)) {
+			world_in_engine = true;
 			ike_tick(w->gate[i].ike, w->now);
+			world_in_engine = false;
 			drain(&w->gate[i]);
 		}
 	return true;

@@ -100,6 +100,8 @@ struct world {
 	uint64_t esp_sent, esp_lost;
 };
 
+extern bool	world_in_engine;	/* an engine is at work: for tests that fail allocations */
+
 void		world_init(struct world *w, uint64_t seed, unsigned gates);
 /* Frees all; asserts that no secret and no job is left. */
 void		world_fini(struct world *w);

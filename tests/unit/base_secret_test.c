@@ -13,6 +13,10 @@
 #include "base/log.h"
 #include "unit.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
+#endif
+
 static const size_t sizes[] = { 0, 1, 63, 64, 65, 100, 129, 1000, 2049, 4096, 4097, SECRET_MAX };
 
 #define SIZES	(sizeof(sizes) / sizeof(sizes[0]))
@@ -107,7 +111,7 @@ START_TEST(secrets_stay_out_of_dumps_and_swap)
 	void *p = secret_alloc(s, 32);
 
 	ck_assert(map_has_flag(p, " dd "));
-#ifndef __SANITIZE_ADDRESS__		/* which makes mlock() do nothing */
+#ifndef SANITIZED	/* they make mlock() do nothing */
 	if (secrets_locked(s))
 		ck_assert(map_has_flag(p, " lo "));
 #endif
@@ -134,7 +138,7 @@ START_TEST(no_lock_is_said_once)
 	log_to(count_line, &lines);
 	ck_assert(secrets_locked(s));
 	ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &none), 0);
-#ifndef __SANITIZE_ADDRESS__
+#ifndef SANITIZED
 	if (geteuid() == 0)		/* the limit does not bind root */
 		ck_assert_int_eq(seteuid(65534), 0);
 	for (size_t i = 0; i < SIZES; i++)
@@ -146,7 +150,7 @@ START_TEST(no_lock_is_said_once)
 }
 END_TEST
 
-#ifndef __SANITIZE_ADDRESS__		/* which ends the process in its own way */
+#ifndef SANITIZED	/* they end the process in their own way */
 /* The byte before the first slot of a region, and the byte behind the last, are guarded. */
 START_TEST(an_overrun_meets_a_guard)
 {
@@ -204,7 +208,7 @@ fill(TCase *t)
 	tcase_add_test(t, what_is_too_large_is_refused);
 	tcase_add_test(t, secrets_stay_out_of_dumps_and_swap);
 	tcase_add_test(t, no_lock_is_said_once);
-#ifndef __SANITIZE_ADDRESS__
+#ifndef SANITIZED
 	tcase_add_loop_test_raise_signal(t, an_overrun_meets_a_guard, SIGSEGV, 0, 2);
 	tcase_add_test_raise_signal(t, a_second_free_is_our_bug, SIGABRT);
 #endif

@@ -20,6 +20,7 @@
  * monitor needs: liveness and notices, retransmitted, ending in DOWN and negotiated again when
  * packets pass.  End 1 may be a stranger, who has no monitor and answers as it likes.
  */
+#define MS(us)		((double)(us) / 1000)
 #define W_END(e)	for (unsigned e = 0; e < 2; e++)
 #define W_TUN(i)	for (unsigned i = 0; i < 2; i++)
 
@@ -42,6 +43,7 @@ struct w_link {
 	usec_t delay, jitter, last;
 	unsigned loss;			/* permille */
 	bool cut;
+	unsigned lose_echoes;		/* so many questions to come */
 	struct w_queue own, *queue;
 	usec_t swell_from, swell_for, swell_to;	/* others fill a queue: 0 to `swell_to` in `for` */
 };
@@ -117,13 +119,13 @@ struct world {
 
 /* ---- events: a binary heap by (at, order) ------------------------------------------------ */
 
-static bool
+static inline bool
 w_before(const struct w_event *a, const struct w_event *b)
 {
 	return a->at != b->at ? a->at < b->at : a->order < b->order;
 }
 
-static void
+static inline void
 w_post(struct world *w, struct w_event e)
 {
 	size_t i = w->ev_n++;
@@ -139,7 +141,7 @@ w_post(struct world *w, struct w_event e)
 	w->ev[i] = e;
 }
 
-static struct w_event
+static inline struct w_event
 w_pop(struct world *w)
 {
 	struct w_event top = w->ev[0], last = w->ev[--w->ev_n];
@@ -159,7 +161,7 @@ w_pop(struct world *w)
 
 /* ---- links ------------------------------------------------------------------------------- */
 
-static usec_t
+static inline usec_t
 w_swell(const struct w_link *l, usec_t now)
 {
 	if (l->swell_to == 0 || now < l->swell_from)
@@ -170,7 +172,7 @@ w_swell(const struct w_link *l, usec_t now)
 }
 
 /* False: lost, by chance or because the queue is full. */
-static bool
+static inline bool
 w_send(struct world *w, unsigned e, unsigned tun, struct w_pkt pkt)
 {
 	struct w_link *l = &w->link[tun][e];
@@ -183,6 +185,10 @@ w_send(struct world *w, unsigned e, unsigned tun, struct w_pkt pkt)
 		w->end[e].last_out[tun] = w->now;
 	if (l->cut || (l->loss > 0 && rng_below(&w->rng, 1000) < l->loss))
 		return false;
+	if (pkt.kind == W_ECHO && l->lose_echoes > 0) {
+		l->lose_echoes--;
+		return false;
+	}
 	if (q->rate > 0) {
 		at = q->busy_until > at ? q->busy_until : at;
 		if (at - w->now > q->depth)
@@ -199,9 +205,9 @@ w_send(struct world *w, unsigned e, unsigned tun, struct w_pkt pkt)
 
 /* ---- the host around a monitor ----------------------------------------------------------- */
 
-static void	w_drain(struct world *w, unsigned e);
+static inline void	w_drain(struct world *w, unsigned e);
 
-static void
+static inline void
 w_fact(struct world *w, unsigned e, struct mon_fact f)
 {
 	if (w->end[e].m == NULL)
@@ -210,13 +216,13 @@ w_fact(struct world *w, unsigned e, struct mon_fact f)
 	w_drain(w, e);
 }
 
-static uint32_t
+static inline uint32_t
 w_id(unsigned tun)
 {
 	return 11 + tun;
 }
 
-static void
+static inline void
 w_sample(struct world *w, unsigned e)
 {
 	struct w_end *n = &w->end[e];
@@ -227,7 +233,7 @@ w_sample(struct world *w, unsigned e)
 	}
 }
 
-static void
+static inline void
 w_ike_start(struct world *w, unsigned e, unsigned tun)
 {
 	struct w_ike *x = &w->end[e].ike[tun];
@@ -243,7 +249,7 @@ w_ike_start(struct world *w, unsigned e, unsigned tun)
 	    .arg = x->id });
 }
 
-static void
+static inline void
 w_ike_do(struct world *w, unsigned e, unsigned tun, int tell)
 {
 	struct w_ike *x = &w->end[e].ike[tun];
@@ -253,7 +259,7 @@ w_ike_do(struct world *w, unsigned e, unsigned tun, int tell)
 	w_ike_start(w, e, tun);
 }
 
-static void
+static inline void
 w_down(struct world *w, unsigned e, unsigned tun)
 {
 	if (!w->end[e].up[tun])
@@ -265,7 +271,7 @@ w_down(struct world *w, unsigned e, unsigned tun)
 	    .tun = tun });
 }
 
-static void
+static inline void
 w_up(struct world *w, unsigned tun)
 {
 	W_END(e) {
@@ -276,7 +282,7 @@ w_up(struct world *w, unsigned tun)
 }
 
 /* Negotiate again: works when packets pass both ways, else is tried again. */
-static void
+static inline void
 w_open(struct world *w, unsigned e, unsigned tun)
 {
 	if (w->end[e].up[tun])
@@ -288,7 +294,7 @@ w_open(struct world *w, unsigned e, unsigned tun)
 		    .tun = tun });
 }
 
-static void
+static inline void
 w_ike_try(struct world *w, const struct w_event *ev)
 {
 	struct w_ike *x = &w->end[ev->end].ike[ev->tun];
@@ -306,7 +312,7 @@ w_ike_try(struct world *w, const struct w_event *ev)
 	x->tries++;
 }
 
-static void
+static inline void
 w_act(struct world *w, unsigned e, const struct mon_action *a)
 {
 	struct w_end *n = &w->end[e];
@@ -342,7 +348,7 @@ w_act(struct world *w, unsigned e, const struct mon_action *a)
 	}
 }
 
-static void
+static inline void
 w_drain(struct world *w, unsigned e)
 {
 	struct mon_action a;
@@ -353,7 +359,7 @@ w_drain(struct world *w, unsigned e)
 
 /* ---- packets and traffic ----------------------------------------------------------------- */
 
-static void
+static inline void
 w_user(struct world *w, unsigned e, enum w_kind kind, unsigned len)
 {
 	struct w_end *n = &w->end[e];
@@ -379,7 +385,7 @@ w_user(struct world *w, unsigned e, enum w_kind kind, unsigned len)
 		w_sample(w, e);		/* the worker says that traffic has begun */
 }
 
-static void
+static inline void
 w_tcp_go(struct world *w)
 {
 	for (unsigned burst = 0; burst < 20 && w->tcp.on && w->tcp.flying < w->tcp.window; burst++) {
@@ -388,7 +394,7 @@ w_tcp_go(struct world *w)
 	}
 }
 
-static void
+static inline void
 w_tcp_ack(struct world *w)
 {
 	if (w->tcp.flying > 0)
@@ -398,7 +404,7 @@ w_tcp_ack(struct world *w)
 	w_tcp_go(w);
 }
 
-static void
+static inline void
 w_arrive(struct world *w, const struct w_event *ev)
 {
 	unsigned e = ev->end, i = ev->tun;
@@ -443,7 +449,7 @@ w_arrive(struct world *w, const struct w_event *ev)
 
 /* ---- the loop ---------------------------------------------------------------------------- */
 
-static void
+static inline void
 w_event(struct world *w, struct w_event *ev)
 {
 	switch (ev->kind) {
@@ -475,7 +481,7 @@ w_event(struct world *w, struct w_event *ev)
 	}
 }
 
-static void
+static inline void
 w_run(struct world *w, usec_t until)
 {
 	for (;;) {
@@ -512,7 +518,7 @@ w_run(struct world *w, usec_t until)
 
 /* ---- making one -------------------------------------------------------------------------- */
 
-static void
+static inline void
 w_traffic(struct world *w, unsigned e, usec_t every)
 {
 	w->every[e] = every;
@@ -521,21 +527,21 @@ w_traffic(struct world *w, unsigned e, usec_t every)
 		    .kind = W_EV_SEND, .end = e, .arg = every });
 }
 
-static void
+static inline void
 w_tcp_start(struct world *w)
 {
 	w->tcp = (struct w_tcp){ .on = true, .window = 10, .slow_start = true };
 	w_post(w, (struct w_event){ .at = w->now, .kind = W_EV_TCP });
 }
 
-static void
+static inline void
 w_set_cut(struct world *w, unsigned tun, bool cut)
 {
 	w->link[tun][0].cut = w->link[tun][1].cut = cut;
 }
 
 /* Two ends, established and known to each other, with a round trip of `rtt` on both tunnels. */
-static void
+static inline void
 w_init_raw(struct world *w, uint64_t seed, usec_t rtt, usec_t hold, enum w_stranger stranger)
 {
 	memset(w, 0, sizeof(*w));
@@ -565,7 +571,7 @@ w_init_raw(struct world *w, uint64_t seed, usec_t rtt, usec_t hold, enum w_stran
 	}
 }
 
-static void
+static inline void
 w_init(struct world *w, uint64_t seed, usec_t rtt)
 {
 	w_init_raw(w, seed, rtt, USEC_S(10), W_TANDEM);
@@ -574,7 +580,7 @@ w_init(struct world *w, uint64_t seed, usec_t rtt)
 	w_run(w, w->now + USEC_S(6));
 }
 
-static void
+static inline void
 w_fini(struct world *w)
 {
 	W_END(e)
@@ -582,7 +588,7 @@ w_fini(struct world *w)
 	free(w->ev);
 }
 
-static unsigned
+static inline unsigned
 w_moves(const struct world *w, unsigned e)
 {
 	unsigned n = 0;
@@ -592,7 +598,7 @@ w_moves(const struct world *w, unsigned e)
 	return n;
 }
 
-static enum mon_verdict
+static inline enum mon_verdict
 w_verdict(const struct world *w, unsigned e, unsigned tun)
 {
 	struct mon_status st;
@@ -601,14 +607,14 @@ w_verdict(const struct world *w, unsigned e, unsigned tun)
 	return st.verdict;
 }
 
-static unsigned
+static inline unsigned
 w_live(const struct world *w, unsigned e)
 {
 	return w->end[e].bucket[0];
 }
 
 /* How often an end took a tunnel for dead since it was made. */
-static unsigned
+static inline unsigned
 w_deaths(const struct world *w)
 {
 	unsigned n = 0;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -179,6 +180,30 @@ START_TEST(an_answer_brings_its_descriptor)
 }
 END_TEST
 
+/* Out of descriptors: the answer says so, and the pair goes on. */
+START_TEST(an_answer_without_room_for_its_descriptor_is_a_refusal)
+{
+	struct rlimit files, none;
+	struct host_answer got, sent;
+	int err;
+
+	open_pair();
+	sent = good_answer(pair[0]);
+	ck_assert_int_eq(host_send_answer(pair[0], &sent), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	none = files;
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	err = host_recv_answer(pair[1], &got);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+	ck_assert_int_eq(err, 0);
+	ck_assert_int_eq(got.err, -EMFILE);
+	ck_assert_int_eq(got.fd, -1);
+	ck_assert(strstr(got.text, "raise the limit") != NULL);
+	ck_assert_int_eq(host_recv_answer(pair[1], &got), -EAGAIN);
+}
+END_TEST
+
 /* Each field that has a form, broken: what is in range by type only must not get through. */
 START_TEST(each_broken_field_is_refused)
 {
@@ -248,6 +273,7 @@ fill(TCase *t)
 	tcase_add_test(t, a_wrong_size_is_refused);
 	tcase_add_test(t, descriptors_are_counted_and_closed);
 	tcase_add_test(t, an_answer_brings_its_descriptor);
+	tcase_add_test(t, an_answer_without_room_for_its_descriptor_is_a_refusal);
 	tcase_add_test(t, each_broken_field_is_refused);
 	tcase_add_test(t, a_broken_answer_is_refused);
 }

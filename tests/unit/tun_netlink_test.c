@@ -80,6 +80,39 @@ START_TEST(addresses_come_and_go)
 }
 END_TEST
 
+static bool
+lists(const char *text)
+{
+	struct ip ip, all[16];
+	int n = nl_address_list(nl, all, 16);
+
+	ck_assert(ip_parse(text, &ip) && n >= 0 && n <= 16);
+	for (int i = 0; i < n; i++)
+		if (ip_equal(&all[i], &ip))
+			return true;
+	return false;
+}
+
+/* Both families in one list, which is counted whole where there is no room for it. */
+START_TEST(all_addresses_are_listed)
+{
+	struct prefix p;
+	struct ip one;
+	int n;
+
+	if (!own_netns())
+		return;
+	device("td0", "10.9.0.1", "fd09::1");
+	n = nl_address_list(nl, NULL, 0);
+	ck_assert_int_ge(n, 2);
+	ck_assert_int_eq(nl_address_list(nl, &one, 1), n);
+	ck_assert(lists("10.9.0.1") && lists("fd09::1") && !lists("10.9.0.2"));
+	p = address("10.9.0.1", 24);
+	ck_assert_int_eq(nl_addr(nl, false, "td0", &p, NULL), 0);
+	ck_assert(!lists("10.9.0.1") && lists("fd09::1"));
+}
+END_TEST
+
 /* A peer address makes a route to it, and the local one is still the one found. */
 START_TEST(an_address_may_have_a_peer)
 {
@@ -267,6 +300,7 @@ static void
 fill(TCase *t)
 {
 	tcase_add_test(t, addresses_come_and_go);
+	tcase_add_test(t, all_addresses_are_listed);
 	tcase_add_test(t, an_address_may_have_a_peer);
 	tcase_add_test(t, routes_come_and_go);
 	tcase_add_test(t, a_guard_yields_and_returns);

@@ -10,7 +10,7 @@
  * case, and ends with UNIT_MAIN(name, function).  The timeout of a single test is
  * set here and nowhere else; sanitizer builds are several times slower.
  */
-#define UNIT_TIMEOUT_S	60
+#define UNIT_TIMEOUT_S	240
 
 /* Under a sanitizer too, memory that cannot be had is NULL and not the end of the test. */
 #define UNIT_OPTIONS	"allocator_may_return_null=1"

@@ -1,0 +1,142 @@
+"""What on the host is in the way: findings and their commands, full disks, few descriptors."""
+
+import json
+import os
+import sys
+
+import lib
+from sites import config, connection, yaml
+
+TAKE = "import socket,time; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); " \
+       "s.bind(('0.0.0.0', 500)); print('bound', flush=True); time.sleep(600)"
+DROP = """
+table inet fw {
+  chain forward { type filter hook forward priority 0; policy drop; ct state established accept; }
+}
+"""
+
+
+def findings(site, *words):
+    """{code: [commands]} that check (or status) names."""
+    _, out, err = site.command(*(words or ("check",)), "--json")
+    found = {}
+    for f in json.loads(out).get("findings", []):
+        found.setdefault(f["code"], []).append(f["command"])
+    return found
+
+
+def in_the_way(t):
+    """Each thing in the way is named by check, and gone after the very command that it names."""
+    lab = t.lab(strict=True)
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        lab.run("gw-a", "sysctl", "-q", "-w", f"{key}=0")
+    lib.run(lab.argv("gw-a", "nft", "-f", "-"), stdin=DROP)
+    thief = lab.popen("gw-a", sys.executable, "-c", TAKE)
+    thief.stdout.readline()
+    a = t.site(lab, "a")
+    found = findings(a)
+    expected = ["forward4-off", "forward6-off", "rp-filter-strict", "filter-forward", "port-taken"]
+    t.check(all(code in found for code in expected), "check names all of them", found)
+    code, _, err = a.command("check")
+    t.check(code == 0 and all(c in err for commands in found.values() for c in commands),
+            "for people too, with the commands")
+    taken(t, a)
+    for code in expected:
+        for command in found.get(code, []):
+            lab.run("gw-a", "sh", "-c", command)
+        t.eventually(f"{code}: gone after `{'; '.join(found.get(code, []))}`",
+                     lambda: code not in findings(a), 2, lambda: findings(a).get(code))
+    t.check(findings(a) == {}, "nothing is in the way any more", findings(a))
+    a.start()
+    b = t.site(lab, "b").start()
+    t.wait_well(a, b)
+    t.pings("LAN A to LAN B, through the filter", lab)
+    t.pings("LAN B to LAN A", lab, "10.1.0.2", "lan-b")
+    t.check(findings(a, "status") == {}, "status names nothing")
+    lab.run("gw-a", "sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
+    t.check(list(findings(a, "status")) == ["forward4-off"], "status names what somebody changed since")
+
+
+def taken(t, a):
+    """A port that is taken: run ends with a sentence and leaves nothing."""
+    a.launch()
+    lib.wait_for("it to end", lambda: a.child.poll() is not None, 10)
+    said = [line for line in a.log_text().split("\n") if "500" in line and "taken" in line]
+    t.check(a.child.returncode == 1 and said, "run with port 500 taken: exit code 1 and a sentence",
+            said[-1][25:220] if said else a.log_text()[-300:])
+    t.check(a.device() is None and a.routes() == set(), "and nothing is left", sorted(a.routes()))
+    codes = ("forward4-off", "rp-filter-strict", "filter-forward", "port-taken")
+    t.check(all(f"code={c}" in a.log_text() for c in codes), "its log names all that is in the way")
+
+
+def full_disk(t):
+    """State and socket on a file system without room."""
+    lab = t.lab()
+    for options, refused in (("size=4k,nr_inodes=1", True), ("size=8k,nr_inodes=2", True),
+                             ("size=8k", False)):
+        a = t.site(lab, "a", config("a", top={"host": "manage"}))
+        lab.run("gw-a", "sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
+        small = os.path.join(a.dir, "small")
+        os.mkdir(small)
+        lib.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", small])
+        try:
+            fill(small, options)
+            a.socket = os.path.join(small, "sock")
+            (no_room if refused else little_room)(t, a, options)
+        finally:
+            lib.run(["umount", "-l", small])
+
+
+def fill(folder, options):
+    try:
+        with open(os.path.join(folder, "filler"), "wb", buffering=0) as f:
+            while "size=8k" in options and "inodes" not in options:
+                f.write(b"x" * 4096)
+    except OSError:
+        pass
+
+
+def no_room(t, a, options):
+    a.launch()
+    lib.wait_for("it to end", lambda: a.child.poll() is not None, 10)
+    said = a.log_text().strip().split("\n")[-1]
+    t.check(a.child.returncode == 1 and "No space" in said, f"{options}: refused with a sentence", said[25:])
+    t.check(a.device() is None and a.routes() == set(), "and nothing is left", sorted(a.routes()))
+
+
+def little_room(t, a, options):
+    a.start()
+    t.eventually(f"{options}, full: it runs and says what it cannot keep",
+                 lambda: "state-not-saved" in a.log_text() and a.status()["ok"], 5,
+                 lambda: a.log_text()[-300:])
+    t.check(a.stop() == 0 and a.sysctl("net.ipv4.ip_forward") == "0", "and stops cleanly")
+
+
+def descriptors(t):
+    """Few descriptors: what does not fit is said, nothing crashes."""
+    lab = t.lab()
+    many = {f"c{i}": connection("a", number=i) for i in range(1, 101)}
+    for limit, connections in ((64, many), (24, {"to-b": connection("a")}), (8, {"to-b": connection("a")})):
+        a = t.site(lab, "a", yaml({"connections": connections}, 0))
+        a.launch("prlimit", f"--nofile={limit}:{limit}")
+        ended = running(t, a)
+        said = [line for line in a.log_text().split("\n") if " error " in line or " warn " in line]
+        t.check("signal" not in a.log_text() and "Assert" not in a.log_text() and
+                "engine-killed" not in a.log_text(), f"{limit} descriptors, {len(connections)} connections: "
+                + ("ends without a crash" if ended else "runs"), f"{len(said)} complaints")
+        t.check(bool(said) or limit == 24, "what does not fit is said", (said or ["nothing"])[0][25:220])
+        if not ended:
+            t.check(a.stop() == 0 and a.routes() == set(), "stops cleanly", a.child.returncode)
+
+
+def running(t, a):
+    """Wait until it is clear whether it runs; True: it has ended."""
+    try:
+        lib.wait_for("it to run or end", lambda: a.child.poll() is not None or a.answers(), 10)
+    except lib.Trouble:
+        return a.child.poll() is not None
+    lib.time.sleep(1)
+    return a.child.poll() is not None
+
+
+CASES = {"in-the-way": in_the_way, "full-disk": full_disk, "descriptors": descriptors}

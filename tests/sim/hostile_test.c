@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "tests/sim/forge.h"
+#include "tests/unit/unit.h"
+
+static const uint8_t exchanges[] = { 0, 1, 33, 34, 35, 36, 37, 38, 43, 44, 240, 255 };
+
+#define N_OF(a)	(sizeof(a) / sizeof((a)[0]))
+
+/* Everything that one can say in the clear about an IKE SA that is not up. */
+static void
+shout(struct forge *f)
+{
+	struct ike_sa *as = f->as;
+	struct sa_keys *keys = as->keys;
+
+	as->keys = NULL;
+	for (size_t i = 0; i < N_OF(exchanges); i++)
+		for (unsigned k = 0; k < 12; k++) {
+			f->exchange = exchanges[i];
+			f->response = (k & 1) != 0;
+			f->id = k / 2 % 3;
+			forge_start(f);
+			if (k >= 6) {
+				pld_delete_write(msg_add(&f->mw, PLD_D), PROTO_IKE, NULL, 0);
+				msg_add_notify(&f->mw, N_AUTHENTICATION_FAILED, NULL, 0);
+			}
+			forge_send_clear(f);
+		}
+	as->keys = keys;
+}
+
+/* The same, sealed with the right keys, by one who has not proved who he is. */
+static void
+whisper(struct forge *f)
+{
+	uint32_t spi = 0x12345678;
+
+	for (size_t i = 0; i < N_OF(exchanges); i++)
+		for (unsigned k = 0; k < 12; k++) {
+			f->exchange = exchanges[i];
+			f->response = (k & 1) != 0;
+			f->id = k / 2 % 3;
+			if (f->exchange == X_IKE_AUTH)
+				continue;	/* allowed, and another test */
+			forge_start(f);
+			if (k >= 6) {
+				pld_delete_write(msg_add(&f->mw, PLD_D), PROTO_ESP, &spi, 1);
+				msg_add_notify(&f->mw, N_INITIAL_CONTACT, NULL, 0);
+			}
+			forge_send(f);
+		}
+}
+
+/* R1: before IKE_AUTH nothing but the exchange that is due is heard, by either role. */
+START_TEST(before_proof_nothing_is_heard)
+{
+	struct tape tape = { .gate = 3 };
+	struct ike_sa fake = { .spi = 0 }, *victim;
+	enum sa_state state;
+	struct forge f;
+	struct world w;
+	uint64_t sent[2];
+
+	/* 0, 1: IKE_SA_INIT of the initiator out or its key computed; 2: secret computed;
+	 * 3: responder computes; 4: half-open responder; 5: IKE_AUTH out. */
+	world_init(&w, (uint64_t)_i, 2);
+	tape.exchange_lost = _i == 0 ? X_IKE_SA_INIT : _i >= 4 ? X_IKE_AUTH : 0;
+	world_weather(&w, &(struct weather){ .drop = tape_record, .arg = &tape });
+	w.work_max = _i == 1 || _i == 2 || _i == 3 ? USEC_S(5) : 0;
+	world_pair(&w, 1, 1);
+	for (unsigned k = 0; k < 1000; k++) {
+		struct ike_sa *a = gate_totals(&w.gate[0]).ike_sas > 0 ? forge_sa(&w.gate[0]) : NULL;
+		bool b = gate_totals(&w.gate[1]).ike_sas > 0;
+
+		if (a == NULL) {		/* not opened yet */
+			ck_assert(world_step(&w, USEC_S(60)));
+			continue;
+		}
+		if ((_i == 0 && a->state == SA_INIT_SENT) || (_i == 1 && a->state == SA_NEW) ||
+		    (_i == 2 && a->state == SA_KEYING) ||
+		    (_i == 3 && b && forge_sa(&w.gate[1])->state == SA_NEW) ||
+		    (_i >= 4 && a->state == SA_AUTH_SENT))
+			break;
+		ck_assert(world_step(&w, USEC_S(60)));
+	}
+	sent[0] = w.gate[0].sent;
+	sent[1] = w.gate[1].sent;
+	memset(&f, 0, sizeof(f));
+	f.w = &w;
+	victim = forge_sa(&w.gate[_i == 3 || _i == 4]);
+	state = victim->state;
+	f.as = _i >= 4 ? forge_sa(&w.gate[_i - 4]) : &fake;
+	if (_i < 4) {			/* in the name of the victim's peer */
+		fake.ike = w.gate[_i != 3].ike;
+		fake.initiator = !victim->initiator;
+		fake.spi = victim->peer_spi != 0 ? victim->peer_spi : 0x1111;
+		fake.peer_spi = victim->spi;
+	}
+	shout(&f);
+	if (_i >= 4)
+		whisper(&f);
+	ck_assert_uint_eq(w.gate[0].sent, sent[0]);
+	ck_assert_uint_eq(w.gate[1].sent, sent[1]);
+	ck_assert(victim == forge_sa(&w.gate[_i == 3 || _i == 4]) && victim->state == state);
+	ck_assert_uint_eq(w.gate[0].installed + w.gate[1].installed, 0);
+	tape.exchange_lost = 0;
+	ck_assert_msg(world_run_until_agreed(&w, 1, USEC_S(90)), "state %d", _i);
+	world_fini(&w);
+}
+END_TEST
+
+/*
+ * R2: an initiator has sent its proof; now the answer is judged.  What it expects is changed
+ * under its feet, which is as if the responder answered wrongly: another identity, another
+ * secret, selectors wider than were asked for, a suite that was not offered.
+ */
+START_TEST(a_wrong_answer_is_not_taken)
+{
+	struct ike_tunnel *conf;
+	struct prefix net;
+	struct world w;
+
+	world_init(&w, 20, 2);
+	world_pair(&w, 1, 1);
+	while (gate_totals(&w.gate[0]).ike_sas == 0 ||
+	    forge_sa(&w.gate[0])->state != SA_AUTH_SENT)
+		ck_assert(world_step(&w, USEC_S(60)));
+	conf = &((struct tunnel *)map_get(w.gate[0].ike->tunnels, 1))->conf;
+	conf->retry_max = USEC_S(1);
+	switch (_i) {
+	case 0:
+		conf->remote_id.data[0]++;
+		break;
+	case 1:
+		((uint8_t *)(uintptr_t)conf->psk)[0]++;
+		break;
+	case 2:
+	case 3:
+		ck_assert(prefix_parse("10.0.0.0/8", true, &net));
+		(_i == 2 ? &conf->ts_local : &conf->ts_remote)->ts[0] = ts_from_prefix(&net);
+		break;
+	default:
+		conf->esp[0].enc = AEAD_AES_GCM_16_128;
+		break;
+	}
+	world_run(&w, USEC_MS(300));
+	ck_assert_uint_eq(w.gate[0].installed, 0);
+	ck_assert_uint_eq(w.gate[0].ups, 0);
+	ck_assert_uint_eq(w.gate[1].installed, 1);	/* it was told, */
+	ck_assert_uint_eq(w.gate[1].dropped, 1);	/* and told otherwise */
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).ike_sas, 0);
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).ike_sas, 0);
+	world_fini(&w);
+}
+END_TEST
+
+static void
+begin(struct world *w, struct forge *f, struct tape *tape, uint64_t seed)
+{
+	world_init(w, seed, 2);
+	*tape = (struct tape){ .gate = 1 };
+	world_weather(w, &(struct weather){ .drop = tape_record, .arg = tape });
+	world_pair(w, 1, 1);
+	ck_assert(world_run_until_agreed(w, 1, USEC_S(10)));
+	world_run(w, USEC_S(5));
+	memset(f, 0, sizeof(*f));
+	f->w = w;
+	f->as = forge_sa(&w->gate[0]);
+	f->exchange = X_INFORMATIONAL;
+	f->id = f->as->x.out_id;
+}
+
+static uint16_t
+answer_of(const struct tape *t, struct ike_sa *sa)
+{
+	const struct pld_notify *e;
+	uint8_t plain[4096];
+	struct msg m;
+
+	ck_assert(tape_open(t, sa, plain, &m));
+	e = msg_error(&m);
+	return e == NULL ? 0 : e->type;
+}
+
+/* A peer that wants a second Child SA beside the first gets NO_ADDITIONAL_SAS. */
+START_TEST(one_child_a_tunnel)
+{
+	struct ike_tunnel c;
+	struct tape tape;
+	struct forge f;
+	struct world w;
+	uint8_t nonce[32] = { 1 };
+
+	begin(&w, &f, &tape, 1);
+	c = world_conf(&w, 0, 1, 1);
+	f.exchange = X_CREATE_CHILD_SA;
+	forge_start(&f);
+	sa_write_esp(msg_add(&f.mw, PLD_SA), c.esp, 1, 0x11223344, true);
+	pld_nonce_write(msg_add(&f.mw, PLD_NONCE), (struct slice){ nonce, sizeof(nonce) });
+	ts_write(msg_add(&f.mw, PLD_TSI), &c.ts_local);
+	ts_write(msg_add(&f.mw, PLD_TSR), &c.ts_remote);
+	forge_send(&f);
+	ck_assert_uint_eq(answer_of(&tape, f.as), N_NO_ADDITIONAL_SAS);
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).child_sas, 1);
+	world_fini(&w);
+}
+END_TEST
+
+/* The rekey of a Child SA that is not there: CHILD_SA_NOT_FOUND, with its SPI. */
+START_TEST(a_child_that_is_not_there)
+{
+	struct pld_notify n = { .proto = PROTO_ESP, .type = N_REKEY_SA };
+	uint8_t nonce[32] = { 1 }, spi[4] = { 0xde, 0xad, 0xbe, 0xef }, plain[4096];
+	struct ike_tunnel c;
+	struct tape tape;
+	struct forge f;
+	struct world w;
+	struct msg m;
+
+	begin(&w, &f, &tape, 2);
+	c = world_conf(&w, 0, 1, 1);
+	f.exchange = X_CREATE_CHILD_SA;
+	forge_start(&f);
+	n.spi = (struct slice){ spi, 4 };
+	pld_notify_write(msg_add(&f.mw, PLD_N), &n);
+	sa_write_esp(msg_add(&f.mw, PLD_SA), c.esp, 1, 0x11223344, true);
+	pld_nonce_write(msg_add(&f.mw, PLD_NONCE), (struct slice){ nonce, sizeof(nonce) });
+	ts_write(msg_add(&f.mw, PLD_TSI), &c.ts_local);
+	ts_write(msg_add(&f.mw, PLD_TSR), &c.ts_remote);
+	forge_send(&f);
+	ck_assert(tape_open(&tape, f.as, plain, &m));
+	ck_assert_ptr_nonnull(msg_notify(&m, N_CHILD_SA_NOT_FOUND));
+	ck_assert_uint_eq(pld_notify_esp_spi(msg_notify(&m, N_CHILD_SA_NOT_FOUND)), 0xdeadbeef);
+	world_fini(&w);
+}
+END_TEST
+
+/* How many Child SAs the answer on the tape says are deleted. */
+static unsigned
+deletes_in(const struct tape *t, struct ike_sa *sa)
+{
+	uint8_t plain[4096];
+	struct pld_delete d;
+	struct rd body;
+	struct msg m;
+
+	ck_assert(tape_open(t, sa, plain, &m));
+	if (!msg_find(&m, PLD_D, &body))
+		return 0;
+	ck_assert(pld_delete_parse(body, &d));
+	return d.n;
+}
+
+/* R21: deletes of every kind end what they name, once, and nothing else. */
+START_TEST(deletes_of_every_kind)
+{
+	struct tape tape;
+	struct forge f;
+	struct world w;
+	uint32_t spi[64], ours;
+	unsigned named;
+
+	begin(&w, &f, &tape, (uint64_t)_i);
+	ours = w.gate[0].out[1];
+	for (unsigned k = 0; k < 64; k++)
+		spi[k] = _i == 0 ? 0x1000 + k : _i == 1 ? w.gate[1].out[1] : ours;
+	forge_start(&f);
+	if (_i < 3) {			/* unknown, the receiver's own, ours 64 times */
+		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_ESP, spi, 64);
+		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_ESP, spi, 1);
+	} else {			/* all of it, and more, with the IKE SA */
+		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_IKE, NULL, 0);
+		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_ESP, spi, 64);
+		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_IKE, NULL, 0);
+		msg_add_notify(&f.mw, N_AUTHENTICATION_FAILED, NULL, 0);
+	}
+	forge_send(&f);
+	named = deletes_in(&tape, f.as);
+	forge_start(&f);		/* and once more, replayed */
+	pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_IKE, NULL, 0);
+	forge_send(&f);
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).ike_sas, _i < 3);
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).child_sas, _i < 2);
+	ck_assert_uint_eq(named, _i == 2);
+	ck_assert_uint_eq(w.gate[1].downs, _i >= 2);
+	ck_assert_uint_eq(w.gate[1].dropped, _i >= 2);
+	world_fini(&w);
+}
+END_TEST
+
+/* Malformed and forbidden content of an authenticated peer is answered, the SA stays. */
+START_TEST(nonsense_is_answered)
+{
+	static const uint8_t bad_delete[] = { 9, 4, 0, 1, 1, 2, 3, 4 };
+	struct tape tape;
+	struct forge f;
+	struct world w;
+
+	begin(&w, &f, &tape, 4);
+	for (unsigned k = 0; k < 4; k++) {
+		f.exchange = k == 3 ? X_IKE_AUTH : k == 2 ? X_CREATE_CHILD_SA : X_INFORMATIONAL;
+		forge_start(&f);
+		if (k == 0)
+			msg_add_bytes(&f.mw, PLD_D, (struct slice){ bad_delete, 8 });
+		else if (k == 1)
+			msg_add_bytes(&f.mw, PLD_KE, (struct slice){ bad_delete, 8 });
+		else
+			msg_add_bytes(&f.mw, PLD_NONCE, (struct slice){ bad_delete, 8 });
+		forge_send(&f);
+		ck_assert_msg(answer_of(&tape, f.as) == N_INVALID_SYNTAX, "case %u", k);
+		f.id = ++f.as->x.out_id;
+	}
+	world_run(&w, USEC_S(40));
+	ck_assert(world_agree(&w, 1));
+	world_fini(&w);
+}
+END_TEST
+
+/* R17: each payload of CREATE_CHILD_SA taken away or doubled: refused, nothing is made. */
+START_TEST(payloads_missing_or_doubled)
+{
+	struct ike_tunnel c;
+	struct tape tape;
+	struct forge f;
+	struct world w;
+	uint8_t nonce[32] = { 1 };
+
+	begin(&w, &f, &tape, 5);
+	c = world_conf(&w, 0, 1, 1);
+	f.exchange = X_CREATE_CHILD_SA;
+	for (unsigned k = 0; k < 8; k++) {
+		forge_start(&f);
+		for (unsigned p = 0; p < 8; p++) {
+			if (k < 4 && p % 4 == k)
+				continue;
+			if (p >= 4 && (k < 4 || p != k))
+				continue;
+			if (p % 4 == 0)
+				sa_write_esp(msg_add(&f.mw, PLD_SA), c.esp, 1, 77777, true);
+			else if (p % 4 == 1)
+				pld_nonce_write(msg_add(&f.mw, PLD_NONCE),
+				    (struct slice){ nonce, sizeof(nonce) });
+			else
+				ts_write(msg_add(&f.mw, p % 4 == 2 ? PLD_TSI : PLD_TSR),
+				    &c.ts_local);
+		}
+		forge_send(&f);
+		ck_assert_msg(answer_of(&tape, f.as) == N_INVALID_SYNTAX, "case %u", k);
+		f.id = ++f.as->x.out_id;
+	}
+	ck_assert(world_agree(&w, 1));
+	world_fini(&w);
+}
+END_TEST
+
+/* R9: a message with any byte changed has no effect but on a counter. */
+START_TEST(every_flipped_byte_is_dropped)
+{
+	struct tape tape;
+	struct forge f;
+	struct world w;
+	uint64_t sent, dropped;
+	size_t len;
+
+	begin(&w, &f, &tape, 6);
+	forge_start(&f);
+	pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_IKE, NULL, 0);
+	world_weather(&w, &(struct weather){ .loss = 0 });
+	{
+		struct msg_cipher c = { &f.as->keys->out, f.as->ike->scratch };
+		uint8_t iv[AEAD_IV_MAX];
+
+		ck_assert(msg_iv(c.key, &f.as->iv, &f.as->ike->env.rng, iv));
+		len = msg_seal(&f.mw, &c, iv);
+	}
+	sent = w.gate[1].sent;
+	dropped = gate_totals(&w.gate[1]).dropped;
+	for (size_t i = 4; i < len + 4; i++) {
+		struct endpoint src = { w.gate[0].ip, 4500 }, dst = { w.gate[1].ip, 4500 };
+
+		f.buf[i] ^= 1 << i % 8;
+		world_inject(&w, 1, &src, &dst, (struct slice){ f.buf, len + 4 });
+		f.buf[i] ^= 1 << i % 8;
+	}
+	ck_assert_uint_eq(w.gate[1].sent, sent);
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).dropped, dropped + len);
+	ck_assert(world_agree(&w, 1));
+	world_fini(&w);
+}
+END_TEST
+
+/* R28: a storm of unprotected errors is a question now and then, and never an end. */
+START_TEST(a_storm_of_errors)
+{
+	static const uint16_t types[] = { N_INVALID_IKE_SPI, N_INVALID_SPI,
+	    N_AUTHENTICATION_FAILED, N_INVALID_SYNTAX };
+	struct sa_keys *keys;
+	struct tape tape;
+	struct forge f;
+	struct world w;
+	uint64_t sent;
+
+	begin(&w, &f, &tape, 7);
+	sent = w.gate[1].sent;
+	for (unsigned k = 0; k < 10000; k++) {
+		f.exchange = k % 3 == 0 ? X_IKE_SA_INIT : X_INFORMATIONAL;
+		f.response = k % 2 == 0;
+		keys = f.as->keys;
+		f.as->keys = NULL;
+		forge_start(&f);
+		f.as->keys = keys;
+		msg_add_notify(&f.mw, types[k % 4], "\1\2\3\4", 4);
+		forge_send_clear(&f);
+		if (k % 100 == 0)
+			world_run(&w, USEC_MS(100));
+	}
+	ck_assert_uint_eq(w.gate[1].downs, 0);
+	ck_assert(world_agree(&w, 1));
+	ck_assert_uint_ge(w.gate[1].sent, sent + 1);
+	ck_assert_uint_le(w.gate[1].sent, sent + 3);
+	world_fini(&w);
+}
+END_TEST
+
+static void
+fill(TCase *tc)
+{
+	tcase_add_loop_test(tc, before_proof_nothing_is_heard, 0, 6);
+	tcase_add_loop_test(tc, a_wrong_answer_is_not_taken, 0, 5);
+	tcase_add_test(tc, one_child_a_tunnel);
+	tcase_add_test(tc, a_child_that_is_not_there);
+	tcase_add_loop_test(tc, deletes_of_every_kind, 0, 4);
+	tcase_add_test(tc, nonsense_is_answered);
+	tcase_add_test(tc, payloads_missing_or_doubled);
+	tcase_add_test(tc, every_flipped_byte_is_dropped);
+	tcase_add_test(tc, a_storm_of_errors);
+}
+
+UNIT_MAIN("sim/hostile", fill)
