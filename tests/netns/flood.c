@@ -10,8 +10,8 @@
  *
  * The source sends by sendmmsg, 64 packets a call.  With --rate its clock is absolute: whenever it
  * wakes, each 50 microseconds, it sends what is due, so that a rate is a train of small bursts,
- * and a source that was not scheduled catches up (at most 10 ms' worth: a longer gap is not made
- * up for, since a burst of that length is another test).  It prints what it really sent.
+ * and a source that was not scheduled catches up, by 2 ms' worth at most: a longer gap is not made
+ * up for, since the burst would be another test.  It prints what it really sent.
  *
  * The sink receives by recvmmsg and takes whole trains (UDP_GRO), so that it weighs as little as
  * possible on a machine that it shares with the gateways.  Each line on its standard input is
@@ -43,7 +43,7 @@ enum {
 	BATCH = 64,			/* packets a sendmmsg, and segments of a train at most */
 	TRAIN = 64000,			/* bytes of a train at most */
 	NAP_NS = 50000,
-	CATCH_UP_NS = 10000000,
+	CATCH_UP_NS = 2000000,
 	QUIET_MS = 50,
 	QUIET_MAX_MS = 2000,		/* by then the sink answers whether it is quiet or not */
 	IN_BATCH = 32,

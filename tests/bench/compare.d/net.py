@@ -34,6 +34,11 @@ def clear(prefix):
                  and n.endswith(tuple("-" + short for short in NS))]
     except FileNotFoundError:
         return
+    remove(names)
+
+
+def remove(names):
+    """Namespaces of ours with all that still runs in them."""
     for name in names:
         for pid in lib.run(["ip", "netns", "pids", name], check=False).stdout.split():
             try:
@@ -114,8 +119,7 @@ class Net:
         until = time.monotonic() + 3
         while any(self.pids(short) for short in NS) and time.monotonic() < until:
             time.sleep(0.02)
-        for short in NS:
-            lib.run(["ip", "netns", "del", self.ns(short)], check=False)
+        remove([self.ns(short) for short in NS])
         self.made = False
 
 

@@ -69,7 +69,7 @@ class Contender:
     def words(self, side):
         try:
             with open(os.path.join(self.dir, f"{side}.log"), errors="replace") as f:
-                return f.read().strip()[-KEEP_LOG:] or "nothing"
+                return " / ".join(f.read().strip()[-KEEP_LOG:].split("\n")) or "nothing"
         except OSError:
             return "nothing"
 
@@ -89,14 +89,23 @@ connections:
 """
 
 
+def program_of(given, name):
+    """A program by path, or our own: made anew when its sources have changed."""
+    if given:
+        if not os.access(given, os.X_OK):
+            raise lib.Trouble(f"{given} is no program")
+        return os.path.abspath(given)
+    path = f"build/plain/{name}"
+    lib.run(["make", "-s", "-C", lib.ROOT, path], timeout=900)
+    return os.path.join(lib.ROOT, path)
+
+
 class Tandem(Contender):
     suite, binary = "aes256gcm16", None
     what = "Tandem, AES-256-GCM"
 
     def need(self):
-        self.binary = os.path.abspath(self.options.tandem or lib.build("tandem"))
-        if not os.access(self.binary, os.X_OK):
-            raise lib.Trouble(f"{self.binary} is no program")
+        self.binary = program_of(self.options.tandem, "tandem")
 
     def configuration(self, side):
         far = other(side)
@@ -151,11 +160,7 @@ class TandemNull(Tandem):
     what = "the ceiling: Tandem's data plane with a copy for a cipher"
 
     def need(self):
-        self.binary = os.path.abspath(self.options.null or os.path.join(
-            lib.ROOT, "build/plain/bench/tandem-null"))
-        if not os.access(self.binary, os.X_OK):
-            raise lib.Trouble(f"there is no {self.binary}: `make bench` builds it, or give another "
-                              f"with --null")
+        self.binary = program_of(self.options.null, "tandem-bench")
 
 
 # ---- WireGuard in userspace ----------------------------------------------------------------------
@@ -177,10 +182,7 @@ class WireGuard(Contender):
     def binary_of(self):
         if not self.options.wireguard_go:
             raise lib.Trouble("say which by --wireguard-go PATH")
-        path = os.path.abspath(self.options.wireguard_go)
-        if not os.access(path, os.X_OK):
-            raise lib.Trouble(f"{path} is no program")
-        return path, None
+        return program_of(self.options.wireguard_go, None), None
 
     def need(self):
         self.binary, self.version = self.binary_of()
@@ -247,12 +249,11 @@ class StrongSwan(Contender):
     what = "strongSwan with kernel-libipsec, AES-256-GCM"
 
     def need(self):
-        if not any(os.access(p, os.X_OK) for p in ("/usr/sbin/charon-systemd",
-                                                   "/usr/lib/ipsec/charon")):
+        if not os.access("/usr/sbin/charon-systemd", os.X_OK):
             raise lib.Trouble("strongSwan is not installed: scripts/deps --bench")
-        said = lib.run(["swanctl", "--version"], check=False).stdout
-        found = re.search(r"\d+\.\d+(\.\d+)?", said)
-        self.version = f"strongSwan {found[0]}" if found else "strongSwan"
+        said = lib.run(["swanctl", "--version"], check=False)
+        found = re.search(r"strongSwan \d+\.\d+(\.\d+)?", said.stdout + said.stderr)
+        self.version = found[0] if found else "strongSwan"
 
     def start(self):
         # libipsec would tunnel checksums that the host left to its (virtual) card.
@@ -309,7 +310,8 @@ class OpenVpn(Contender):
                     "255.255.255.0", "--key", key, "--cert", cert,
                     "--peer-fingerprint", certs[far][2], "--cipher", "AES-256-GCM",
                     "--data-ciphers", "AES-256-GCM", "--tun-mtu", self.mtu, "--txqueuelen", "1000",
-                    "--sndbuf", "4194304", "--rcvbuf", "4194304", "--fast-io", "--verb", "1"]
+                    "--tmp-dir", self.dir, "--sndbuf", "4194304", "--rcvbuf", "4194304",
+                    "--fast-io", "--verb", "1"]
             argv += ["--tls-server", "--dh", "none"] if side == "a" else ["--tls-client"]
             with self.log_of(side) as log:
                 self.running[side] = self.net.popen(f"gw-{side}", *argv, *self.no_dco(), stdout=log,

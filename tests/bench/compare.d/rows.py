@@ -186,9 +186,6 @@ class Search:
                 high = rate
             if low is not None and high / low < CLOSE:
                 break
-            # A source that cannot do more than this is the limit, and no gateway.
-            if one["passes"] and one["offered"] < 0.93 * rate:
-                break
             rate = self.next_rate(low, high, rate)
         return flood
 
@@ -276,3 +273,5 @@ def measure(name, contender, tools, seconds):
         return {"ok": True, "at": round(began, 1), **figures}
     except lib.Trouble as trouble:
         return {"ok": False, "at": round(began, 1), "why": str(trouble)}
+    except KeyError as missing:
+        return {"ok": False, "at": round(began, 1), "why": f"iperf3's report has no {missing}"}
