@@ -19,7 +19,7 @@ from net import HOST, congestion
 
 LOSS_MAX = 0.005
 CLOSE = 1.05                    # the search ends when what fails is this near to what passes
-STEPS = 9
+STEPS = 12
 
 
 # ---- the tools: iperf3 and flood, kept running at the far host where they can --------------------
@@ -165,28 +165,26 @@ class Search:
             self.best = one
         return one
 
-    def next_rate(self, low, high, rate):
-        """Between what passes and what fails; below what fails while nothing has passed."""
-        if low is None:
-            return rate * 0.7
-        return min(low * 1.3, math.sqrt(low * high)) if high else low * 1.3
-
     def run(self, guess):
-        """`guess`: where to begin, such as the last round's answer; None after a full burst."""
+        """
+        `guess`: where to begin, such as the last round's answer; None for what came through when
+        the source sent as fast as it could, which is tried first in any case.  Strides away from
+        there double until a rate passes below one that fails; then the middle of the two is next.
+        """
         flood = self.attempt(0)
         if flood["passes"]:
             return flood
-        low, high, rate = None, flood["offered"], guess or flood["pps"]
-        rate = max(1000, min(rate, high * 0.97))
+        low, high, stride = None, flood["offered"], 1.2
+        rate = max(1000, min(guess or flood["pps"], high * 0.97))
         for _ in range(self.steps):
-            one = self.attempt(rate)
-            if one["passes"]:
+            if self.attempt(rate)["passes"]:
                 low = rate
             else:
                 high = rate
             if low is not None and high / low < CLOSE:
                 break
-            rate = self.next_rate(low, high, rate)
+            rate = rate / stride if low is None else min(low * stride, math.sqrt(low * high))
+            stride *= stride
         return flood
 
 
@@ -196,7 +194,7 @@ def udp(contender, tools, seconds, size, gso=False):
     `size` is that of the inner IP packet.
     """
     quick = seconds < 3
-    search = Search(tools, size, max(0.4, seconds / 4), 4 if quick else STEPS, gso)
+    search = Search(tools, size, max(0.4, seconds / 4), 5 if quick else STEPS, gso)
     key = f"guess-{size}-{gso}"
     flood = search.run(getattr(contender, "guesses", {}).get(key))
     best = search.best
