@@ -32,6 +32,12 @@ static const char *const level_words[] = {
 
 #define LEVELS	(sizeof(level_words) / sizeof(level_words[0]))
 
+const char *
+log_level_name(enum log_level level)
+{
+	return (unsigned)level < LEVELS ? level_words[level] : "?";
+}
+
 void
 log_to(log_sink *sink, void *arg)
 {

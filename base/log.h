@@ -35,6 +35,7 @@ typedef void log_sink(void *arg, enum log_level level, const char *line);
 void	log_to(log_sink *sink, void *arg);
 void	log_level_set(enum log_level max);
 bool	log_level_parse(const char *word, enum log_level *level);
+const char *log_level_name(enum log_level level);	/* "error", "warn", ... */
 bool	log_is_on(enum log_level level);
 /* Put the wall-clock time (RFC 3339, ms) in front of each line of the default sink. */
 void	log_stamp(bool on);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -59,6 +60,44 @@ look_first(const char *config)
 	_exit(c != NULL ? CLI_WELL : CLI_FAILED);
 }
 
+/* Escape `len` bytes of text as the inside of a JSON string; returns the length, at most `cap`. */
+static size_t
+json_escape(const char *text, size_t len, char *to, size_t cap)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len && n + 6 < cap; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c == '"' || c == '\\')
+			n += (size_t)snprintf(to + n, cap - n, "\\%c", c);
+		else if (c < 0x20 || c >= 0x7f)
+			n += (size_t)snprintf(to + n, cap - n, "\\u%04x", c);
+		else
+			to[n++] = (char)c;
+	}
+	return n;
+}
+
+/* run --json: a log line as an object a line on standard output.  No library: the broker logs too. */
+static void
+log_json(void *arg, enum log_level level, const char *line)
+{
+	char event[LOG_LINE_MAX], text[LOG_LINE_MAX * 2], out[LOG_LINE_MAX * 4];
+	size_t word = strcspn(line, " "), n;
+	const char *rest = line[word] == ' ' ? line + word + 1 : "";
+	struct timespec ts;
+
+	(void)arg;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	event[json_escape(line, word, event, sizeof(event))] = '\0';
+	text[json_escape(rest, strlen(rest), text, sizeof(text))] = '\0';
+	n = (size_t)snprintf(out, sizeof(out), "{\"time\": %lld.%03ld, \"level\": \"%s\", "
+	    "\"event\": \"%s\", \"text\": \"%s\"}\n", (long long)ts.tv_sec,
+	    ts.tv_nsec / 1000000, log_level_name(level), event, text);
+	(void)!write(STDOUT_FILENO, out, n < sizeof(out) ? n : sizeof(out) - 1);
+}
+
 int
 cli_run(const struct cli *cli)
 {
@@ -78,6 +117,8 @@ cli_run(const struct cli *cli)
 		snprintf(conf.socket_path, sizeof(conf.socket_path), "%s", cli->socket);
 	snprintf(state, sizeof(state), "%s.state", cli->socket);
 	snprintf(lock, sizeof(lock), "%s/lock", state);
+	if (cli->json)
+		log_to(log_json, NULL);
 	log_stamp(getenv("JOURNAL_STREAM") == NULL);	/* the journal has a time of its own */
 	code = look_first(conf.config_path);
 	return code == CLI_WELL ? broker_run(&broker) : code;
