@@ -13,12 +13,6 @@ ip_len(uint8_t family)
 }
 
 bool
-ip_equal(const struct ip *a, const struct ip *b)
-{
-	return ip_cmp(a, b) == 0;
-}
-
-bool
 ip_is_any(const struct ip *a)
 {
 	static const uint8_t zero[16];
@@ -32,12 +26,6 @@ ip_cmp(const struct ip *a, const struct ip *b)
 	if (a->family != b->family)
 		return a->family < b->family ? -1 : 1;
 	return memcmp(a->b, b->b, ip_len(a->family));
-}
-
-bool
-endpoint_equal(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->port == b->port && ip_equal(&a->ip, &b->ip);
 }
 
 bool

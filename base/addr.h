@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* An IP address.  `family` is AF_INET, AF_INET6 or AF_UNSPEC (none); bytes in network
@@ -31,10 +32,25 @@ struct prefix {
 #define PREFIX_STRLEN	50
 
 size_t	ip_len(uint8_t family);		/* bytes: 4, 16, or 0 for AF_UNSPEC */
-bool	ip_equal(const struct ip *a, const struct ip *b);
 bool	ip_is_any(const struct ip *a);	/* none, 0.0.0.0 or :: */
 int	ip_cmp(const struct ip *a, const struct ip *b);	/* family, then bytes */
-bool	endpoint_equal(const struct endpoint *a, const struct endpoint *b);
+
+/* These two are here because packets meet them; the rest of a v4 address is zero. */
+static inline bool
+ip_equal(const struct ip *a, const struct ip *b)
+{
+	if (a->family != b->family)
+		return false;
+	if (a->family == AF_INET6)
+		return memcmp(a->b, b->b, 16) == 0;
+	return a->family != AF_INET || memcmp(a->b, b->b, 4) == 0;
+}
+
+static inline bool
+endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && ip_equal(&a->ip, &b->ip);
+}
 
 /* Text without names: "192.0.2.1", "2001:db8::1".  False when it is not an address. */
 bool	ip_parse(const char *text, struct ip *ip);

@@ -167,6 +167,7 @@ deliver(struct esp *e, struct esp_tunnel *t, struct pkt *p, const struct inner *
 {
 	uint16_t device = t->dev->path->device;
 	struct co_seen seen;
+	struct pkt *out;
 
 	if (t->dev->path->clamp_mss)
 		mtu_clamp(p, in, t->dev->mtu_min);
@@ -183,10 +184,10 @@ deliver(struct esp *e, struct esp_tunnel *t, struct pkt *p, const struct inner *
 		return DROP_IN_NO_BUFFER;
 	settle(e, p);
 	keep(e, p);
-	p->tunnel = atomic_load_explicit(&t->id, memory_order_relaxed);
-	inner->pkt[inner->n] = *p;
-	coalesce_open(&e->co, &inner->pkt[inner->n], &seen);
-	inner->n++;
+	out = &inner->pkt[inner->n++];
+	*out = *p;				/* and only then changed: a copy waits for late stores */
+	out->tunnel = atomic_load_explicit(&t->id, memory_order_relaxed);
+	coalesce_open(&e->co, out, &seen);
 	stat_add(&e->in_delivered, 1);
 	return PASS;
 }

@@ -12,11 +12,12 @@ enum {
 	V4_CSUM_AT = 10,		/* header checksum */
 };
 
-static void
-read_ip(struct rd *r, uint8_t family, struct ip *ip)
+/* `len` is that of the family, as a constant: it is known here, and ip_len() is a call. */
+static inline void
+read_ip(struct rd *r, uint8_t family, size_t len, struct ip *ip)
 {
 	*ip = (struct ip){ .family = family };
-	rd_copy(r, ip->b, ip_len(family));
+	rd_copy(r, ip->b, len);
 }
 
 bool
@@ -28,11 +29,14 @@ inner_is_icmp(const struct inner *in)
 /*
  * Ports for the selectors (RFC 4301 4.4.1.1).  A fragment has none even where we could read
  * them: then all fragments of a packet are judged alike.  A header too short to hold them
- * has none either.
+ * has none either.  (A reader handed over would go through memory, stored in parts and loaded
+ * as one, for which the processor waits; that is why it is bytes.)
  */
 static void
-read_ports(struct rd r, struct inner *in)
+read_ports(const uint8_t *data, size_t len, struct inner *in)
 {
+	struct rd r = rd_init(data, len);
+
 	if (in->frag)
 		return;
 	switch (in->proto) {
@@ -62,29 +66,36 @@ read_ports(struct rd r, struct inner *in)
 	}
 }
 
-static bool
+static inline bool
 parse_v4(struct rd r, struct inner *in)
 {
-	size_t all = rd_left(&r);
-	uint8_t first = rd_u8(&r);
+	size_t all = rd_left(&r), len;
+	const uint8_t *head = rd_bytes(&r, INNER_V4_HEAD);
+	struct rd h;
+	uint8_t first;
 
-	in->tos = rd_u8(&r);
-	in->len = rd_u16(&r);
-	rd_skip(&r, 2);				/* identification */
-	in->frag_word = rd_u16(&r);
-	rd_skip(&r, 1);				/* TTL */
-	in->proto = rd_u8(&r);
-	rd_skip(&r, 2);				/* checksum */
-	read_ip(&r, AF_INET, &in->src);
-	read_ip(&r, AF_INET, &in->dst);
+	if (head == NULL)
+		return false;
+	h = rd_init(head, INNER_V4_HEAD);	/* all reads fit, as the compiler can see */
+	first = rd_u8(&h);
+	in->tos = rd_u8(&h);
+	in->len = rd_u16(&h);
+	rd_skip(&h, 2);				/* identification */
+	in->frag_word = rd_u16(&h);
+	rd_skip(&h, 1);				/* TTL */
+	in->proto = rd_u8(&h);
+	rd_skip(&h, 2);				/* checksum */
+	read_ip(&h, AF_INET, 4, &in->src);
+	read_ip(&h, AF_INET, 4, &in->dst);
 	in->head = (uint16_t)((first & 15) * 4);
-	if (!rd_ok(&r) || in->head < INNER_V4_HEAD || in->len < in->head || in->len > all)
+	if (in->head < INNER_V4_HEAD || in->len < in->head || in->len > all)
 		return false;
 	in->later = (in->frag_word & IP4_OFFSET) != 0;
 	in->frag = in->later || (in->frag_word & IP4_MF) != 0;
 	in->df = (in->frag_word & IP4_DF) != 0;
 	rd_skip(&r, in->head - INNER_V4_HEAD);
-	read_ports(rd_sub(&r, in->len - in->head), in);
+	len = (size_t)in->len - in->head;
+	read_ports(rd_bytes(&r, len), len, in);
 	return true;
 }
 
@@ -121,14 +132,15 @@ parse_v6(struct rd r, struct inner *in)
 {
 	struct rd body;
 	uint32_t word = rd_u32(&r);
+	size_t left;
 	int i;
 
 	in->tos = (uint8_t)(word >> 20);
 	in->len = rd_u16(&r);
 	in->proto = rd_u8(&r);
 	rd_skip(&r, 1);				/* hop limit */
-	read_ip(&r, AF_INET6, &in->src);
-	read_ip(&r, AF_INET6, &in->dst);
+	read_ip(&r, AF_INET6, 16, &in->src);
+	read_ip(&r, AF_INET6, 16, &in->dst);
 	body = rd_sub(&r, in->len);		/* a jumbogram has 0 here: nothing we carry */
 	if (!rd_ok(&body))
 		return false;
@@ -139,8 +151,9 @@ parse_v6(struct rd r, struct inner *in)
 		;
 	if (!rd_ok(&body))
 		return false;
+	left = rd_left(&body);
 	if (!in->later && i < V6_EXT_MAX)
-		read_ports(body, in);
+		read_ports(rd_bytes(&body, left), left, in);
 	return true;
 }
 

@@ -23,33 +23,32 @@
 #include "base/bytes.h"
 #include "esp/seal.h"
 
-#define AAD_MAX		12
-
 _Static_assert(crypto_shorthash_siphashx24_BYTES == AEAD_IV_MAX, "CBC IV is one hash");
 _Static_assert(crypto_shorthash_siphashx24_KEYBYTES == ESP_SA_IV_KEY, "key of that hash");
 
-struct bound {				/* what is authenticated besides the text */
-	uint8_t aad[AAD_MAX], tail[4];
+/* What is authenticated besides the text.  Each is written by one store, because the cipher
+ * loads it at once, and waits where it was written in parts (aead.h). */
+typedef uint32_t words_t __attribute__((vector_size(16)));
+
+struct bound {
+	words_t aad, tail;
 	size_t aad_len, tail_len;
 };
 
-static void
+static inline void
 bind_number(const struct esp_sa *sa, uint64_t seq, struct bound *b)
 {
-	struct wr w = wr_init(b->aad, sizeof(b->aad));
-	struct wr tail = wr_init(b->tail, sizeof(b->tail));
+	uint32_t spi = htobe32(sa->spi), low = htobe32((uint32_t)seq);
+	uint32_t high = htobe32((uint32_t)(seq >> 32));
+	bool between = sa->esn && !sa->cbc;
 
-	wr_u32(&w, sa->spi);
-	if (sa->esn && !sa->cbc)
-		wr_u32(&w, (uint32_t)(seq >> 32));
-	wr_u32(&w, (uint32_t)seq);
-	if (sa->esn && sa->cbc)
-		wr_u32(&tail, (uint32_t)(seq >> 32));
-	b->aad_len = wr_len(&w);
-	b->tail_len = wr_len(&tail);
+	b->aad = (words_t){ spi, between ? high : low, low };
+	b->aad_len = between ? 12 : 8;
+	b->tail = (words_t){ high };
+	b->tail_len = sa->esn && sa->cbc ? 4 : 0;
 }
 
-static void
+static inline void
 write_iv(struct wr *w, const struct esp_sa *sa, uint64_t seq)
 {
 	uint8_t number[8], *iv;
@@ -65,23 +64,10 @@ write_iv(struct wr *w, const struct esp_sa *sa, uint64_t seq)
 		crypto_shorthash_siphashx24(iv, number, sizeof(number), sa->iv_key);
 }
 
-/* The inner packet with its padding and trailer. */
-static size_t
-text_len(const struct esp_sa *sa, size_t len)
-{
-	return (len + SEAL_TRAILER + sa->block - 1) / sa->block * sa->block;
-}
-
-size_t
-seal_len(const struct esp_sa *sa, size_t len)
-{
-	return SEAL_ESP_HEAD + (size_t)sa->iv_len + text_len(sa, len) + sa->icv_len;
-}
-
 enum drop
 seal_packet(const struct esp_sa *sa, struct aead_scratch *s, const struct seal *x)
 {
-	size_t head = SEAL_ESP_HEAD + (size_t)sa->iv_len, text = text_len(sa, x->len);
+	size_t head = SEAL_ESP_HEAD + (size_t)sa->iv_len, text = seal_text_len(sa, x->len);
 	size_t pad = text - x->len - SEAL_TRAILER;
 	uint8_t behind[SEAL_TRAILER_MAX], *trailer = x->body + x->len;
 	struct wr w = wr_init(trailer, pad + SEAL_TRAILER);
@@ -99,8 +85,8 @@ seal_packet(const struct esp_sa *sa, struct aead_scratch *s, const struct seal *
 	wr_u32(&w, (uint32_t)x->seq);
 	write_iv(&w, sa, x->seq);
 	bind_number(sa, x->seq, &b);
-	op = (struct aead_op){ .aad = b.aad, .aad_len = b.aad_len,
-		.iv = x->to + SEAL_ESP_HEAD, .tail = b.tail, .tail_len = b.tail_len,
+	op = (struct aead_op){ .aad = (const uint8_t *)&b.aad, .aad_len = b.aad_len,
+		.iv = x->to + SEAL_ESP_HEAD, .tail = (const uint8_t *)&b.tail, .tail_len = b.tail_len,
 		.src = x->body, .dst = x->to + head, .len = text, .icv = x->to + head + text };
 	ok = aead_seal(&sa->key, s, &op);
 	if (x->body != x->to + head)
@@ -143,7 +129,7 @@ open_packet(struct esp_sa *sa, struct aead_scratch *s, const struct pkt *p, uint
 		return DROP_IN_SHORT;
 	body = pkt_data(p) + head;
 	text = p->len - head - sa->icv_len;
-	if (text % sa->block != 0)
+	if ((text & (sa->block - 1u)) != 0)
 		return DROP_IN_SHORT;
 	rd_skip(&r, 4);				/* SPI: how the SA was found */
 	o->seq = replay_infer(&sa->replay, rd_u32(&r));
@@ -152,8 +138,8 @@ open_packet(struct esp_sa *sa, struct aead_scratch *s, const struct pkt *p, uint
 	o->body = to != NULL ? to : body;
 	o->len = text;
 	bind_number(sa, o->seq, &b);
-	op = (struct aead_op){ .aad = b.aad, .aad_len = b.aad_len,
-		.iv = body - sa->iv_len, .tail = b.tail, .tail_len = b.tail_len,
+	op = (struct aead_op){ .aad = (const uint8_t *)&b.aad, .aad_len = b.aad_len,
+		.iv = body - sa->iv_len, .tail = (const uint8_t *)&b.tail, .tail_len = b.tail_len,
 		.src = body, .dst = o->body, .len = text, .icv = body + text };
 	if (!aead_open(&sa->key, s, &op))
 		return DROP_IN_AUTH;

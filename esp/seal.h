@@ -26,7 +26,19 @@ struct seal {
 	uint64_t seq;			/* that esp_sa_take() gave for this packet alone */
 	uint8_t *to;
 };
-size_t		seal_len(const struct esp_sa *sa, size_t len);
+/* The inner packet with its padding and trailer; a block is a power of two. */
+static inline size_t
+seal_text_len(const struct esp_sa *sa, size_t len)
+{
+	return (len + SEAL_TRAILER + sa->block - 1u) & ~(size_t)(sa->block - 1u);
+}
+
+static inline size_t
+seal_len(const struct esp_sa *sa, size_t len)
+{
+	return SEAL_ESP_HEAD + (size_t)sa->iv_len + seal_text_len(sa, len) + sa->icv_len;
+}
+
 /* PASS or DROP_OUT_SEAL. */
 enum drop	seal_packet(const struct esp_sa *sa, struct aead_scratch *s, const struct seal *x);
 
