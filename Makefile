@@ -24,7 +24,8 @@ COMPILE := $(CC) -std=gnu11 -D_GNU_SOURCE= $(WARN) $(HARDEN) -I. -pthread $(shel
            $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK    := $(CC) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -pthread -Wl,--as-needed,-z,relro,-z,now $(LDFLAGS)
 LDLIBS  := $(shell pkg-config --libs $(LIBS)) $(if $(IPSEC_MB),-lIPSec_MB)
-CHECK   := $(shell pkg-config --libs check)
+# Asked for when a test is linked: who only builds need not have it.
+CHECK    = $(shell pkg-config --libs check)
 
 FOLDERS := base ike esp tun gateway
 src      = $(filter-out gateway/main.c,$(wildcard $(1)/*.c))
