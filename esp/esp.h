@@ -82,7 +82,8 @@ struct esp_path_tunnel {
  * A packet for a tunnel's inside peer always leaves by that tunnel.  A bucket whose tunnel has
  * no outbound SA (or no endpoint) drops: which other tunnel takes over is control's to say.
  * What comes in by any of the tunnels goes to the device, if its inner source is an
- * inside_peer of the path or in `sources`, and neither an inside_local nor in `own`.
+ * inside_peer of the path or in `sources`, and neither an inside_local nor in `own`, nor in
+ * `lan` while no longer prefix of `sources` has it.
  */
 struct esp_path {
 	uint16_t device;
@@ -93,6 +94,8 @@ struct esp_path {
 	size_t sources_n;
 	struct ip *own;			/* our own addresses, sorted by ip_cmp: never a valid */
 	size_t own_n;			/* inner source of what comes in; owned */
+	struct prefix *lan;		/* networks on our side; looked at one by one; owned */
+	size_t lan_n;
 	bool clamp_mss;			/* lower the MSS of SYNs, both ways, to the least of the
 					 * tunnels, so that a failover changes nothing for TCP */
 	bool copy_df;			/* true, the usual: a v4 packet with DF that is too big is

@@ -13,6 +13,7 @@
 #include "gateway/jobs.h"
 #include "gateway/loop.h"
 #include "gateway/monitor.h"
+#include "gateway/own.h"
 #include "gateway/worker.h"
 #include "ike/ike.h"
 #include "tun/netlink.h"
@@ -54,6 +55,7 @@ struct gw_connection {
 	uint16_t device;		/* index at the worker */
 	bool device_open;
 	unsigned mtu;			/* of the device, 0: not set yet */
+	struct own own;			/* what its peer must not claim to be */
 	uint8_t bucket[ESP_BUCKETS];	/* the monitor's choice */
 	char why[128];			/* its reason */
 	struct heap_node sample;	/* when to look at the counters */
