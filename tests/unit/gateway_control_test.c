@@ -482,6 +482,27 @@ START_TEST(a_client_that_does_not_read_waits_alone)
 }
 END_TEST
 
+/* ... and costs nothing while it waits, however much it has asked: with a full buffer libevent
+ * would call us again and again until its patience ends (30 s). */
+START_TEST(a_client_that_does_not_read_does_not_keep_us_busy)
+{
+	static const char ask[] = "{\"verb\": \"status\"}\n";
+	char asks[200 * (sizeof(ask) - 1) + 1] = "";
+	clock_t before = clock();
+	int deaf = dial();
+
+	for (int i = 0; i < 200; i++)
+		strcat(asks, ask);
+	for (int i = 0; i < 1000; i++) {
+		(void)!send(deaf, asks, sizeof(asks) - 1, MSG_NOSIGNAL);
+		pump();
+	}
+	ck_assert_int_lt((clock() - before) / CLOCKS_PER_SEC, 5);
+	close(deaf);
+	pump_for(USEC_MS(20));
+}
+END_TEST
+
 START_TEST(there_is_room_for_64)
 {
 	int fd[CONTROL_CLIENTS], more;
@@ -767,6 +788,7 @@ fill(TCase *t)
 	tcase_add_test(t, many_requests_in_one_go_are_answered_in_order);
 	tcase_add_test(t, a_line_has_a_bound);
 	tcase_add_test(t, a_client_that_does_not_read_waits_alone);
+	tcase_add_test(t, a_client_that_does_not_read_does_not_keep_us_busy);
 	tcase_add_test(t, there_is_room_for_64);
 	tcase_add_test(t, watchers_are_told);
 	tcase_add_test(t, a_watcher_that_does_not_read_is_let_go);
