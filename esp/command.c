@@ -195,7 +195,7 @@ on_endpoint(struct esp *e, const struct esp_cmd *cmd)
 	t->local = cmd->local;
 	t->remote = cmd->remote;
 	t->socket = cmd->socket;
-	t->moved = (struct endpoint){ .port = 0 };
+	t->moved_at = 0;
 	return true;
 }
 

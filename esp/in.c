@@ -29,12 +29,11 @@ tell_moved(struct esp *e, struct esp_tunnel *t, const struct pkt *p)
 	struct esp_event ev = { .kind = ESP_EV_MOVED, .remote = p->remote, .at = e->now,
 		.tunnel = atomic_load_explicit(&t->id, memory_order_relaxed) };
 
-	if (endpoint_equal(&p->remote, &t->moved) && e->now - t->moved_at < ENGINE_MOVED)
+	/* Whatever the address: a NAT that changes it with each packet makes no event of each. */
+	if (t->moved_at != 0 && e->now - t->moved_at < ENGINE_MOVED)
 		return;
-	if (events_news(&e->events, &ev)) {
-		t->moved = p->remote;
-		t->moved_at = e->now;
-	}
+	if (events_news(&e->events, &ev))
+		t->moved_at = e->now > 0 ? e->now : 1;
 }
 
 /* An authentic packet came by this SA: what the monitor and `status` live on. */

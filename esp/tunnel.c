@@ -56,7 +56,7 @@ clear(struct esp_tunnel *t)
 	t->out = NULL;
 	t->dev = NULL;
 	t->slot = NULL;
-	t->local = t->remote = t->moved = (struct endpoint){ .port = 0 };
+	t->local = t->remote = (struct endpoint){ .port = 0 };
 	t->socket = 0;
 	t->moved_at = 0;
 	stat_set(&t->out_packets, 0);
