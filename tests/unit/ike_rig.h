@@ -2,6 +2,7 @@
 #ifndef TANDEM_TEST_IKE_RIG_H
 #define TANDEM_TEST_IKE_RIG_H
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
