@@ -28,6 +28,7 @@ struct rig {
 	unsigned dice_n, dice_at;
 	struct secrets *secrets;
 	struct aead_set *aeads;
+	void *kept[2];			/* keep regions of secret memory from being remapped */
 	struct ike *ike;
 	struct ike_tunnel conf;
 	struct tunnel *t;
@@ -138,6 +139,8 @@ rig_init(struct rig *r)
 	memset(r, 0, sizeof(*r));
 	r->under = rng_seeded(&r->seed, 1);
 	r->secrets = secrets_new();
+	r->kept[0] = secret_alloc(r->secrets, sizeof(struct sa_keys));
+	r->kept[1] = secret_alloc(r->secrets, sizeof(struct ike_job));
 	r->aeads = aead_set_new();
 	env.rng = (struct rng){ rig_fill, r };
 	env.secrets = r->secrets;
@@ -194,6 +197,8 @@ rig_fini(struct rig *r)
 	ck_assert_ptr_null(r->ike->doomed);
 	rig_drain(r);
 	ike_free(r->ike);
+	secret_free(r->secrets, r->kept[0]);
+	secret_free(r->secrets, r->kept[1]);
 	ck_assert_uint_eq(secrets_used(r->secrets), 0);
 	secrets_free(r->secrets);
 	aead_set_free(r->aeads);
