@@ -15,11 +15,9 @@
 #define S_CHILD		(P_SA | P_NONCE | P_TSI | P_TSR)
 #define S_REKEY		(P_SA | P_KE | P_NONCE)
 #define N_OF(a)		(sizeof(a) / sizeof((a)[0]))
-
 static const uint32_t sets[] = {
 	0, S_AUTH, S_EAP, S_PROOF, S_CHILDLESS, S_CHILD, S_REKEY, P_N, P_D,
 };
-
 static uint8_t buf[4096];
 static struct rig_letter letter;
 
@@ -496,7 +494,8 @@ START_TEST(payloads_of_an_opening)
 
 	for (uint32_t set = 0; set < 1u << 21; set++) {
 		m.present = set;
-		ck_assert_int_eq(fsm_opening_is_sound(&m), (set & ~(P_N | P_V)) == S_REKEY);
+		if (fsm_opening_is_sound(&m) != ((set & ~(P_N | P_V)) == S_REKEY))
+			ck_abort_msg("payloads %#x", set);	/* 2^21 checks would take 1 s */
 	}
 	m.present = S_REKEY | P_N | P_V;
 	for (uint8_t type = PLD_SA; type <= PLD_SKF; type++) {

@@ -270,15 +270,12 @@ START_TEST(a_failure_has_a_reason)
 
 	rig_init(&r);
 	tunnel_failed(r.t, "nobody is there");
-	ck_assert_str_eq(r.t->reason, "nobody is there");
-	ck_assert(rig_said(&r, "attempt=1 "));
+	ck_assert(strcmp(r.t->reason, "nobody is there") == 0 && rig_said(&r, "attempt=1 "));
 	(void)rig_child(&r, rig_up(&r), true);
 	child_pick(r.t);
 	rig_hush(&r);
 	tunnel_failed(r.t, "of no interest");
-	ck_assert_str_eq(r.t->reason, "");
-	ck_assert_uint_eq(r.log_len, 0);
-	ck_assert_uint_eq(r.t->attempts, 2);
+	ck_assert(r.t->reason[0] == '\0' && r.log_len == 0 && r.t->attempts == 2);
 	rig_fini(&r);
 }
 END_TEST
@@ -461,7 +458,7 @@ START_TEST(whom_it_answers)
 	ck_assert(tunnel_answers(r.t, &us, &them));
 	r.t->conf.start = true;
 	ck_assert(!tunnel_answers(r.t, &us, &them));
-	r.t->closed = false;
+	r.t->conf.start = false;
 	r.ike->stopping = true;
 	ck_assert(!tunnel_answers(r.t, &us, &them));
 	rig_fini(&r);
