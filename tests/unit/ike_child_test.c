@@ -120,7 +120,8 @@ START_TEST(an_installed_one)
 	ck_assert(cs->tunnel == RIG_ID && cs->spi_in == c->spi_in && cs->spi_out == c->spi_out);
 	ck_assert(cs->aead == AEAD_AES_GCM_16_256 && cs->esn && cs->initiator);
 	ck_assert(cs->window == 1024 && cs->key_len == 36);
-	ck_assert(endpoint_equal(&cs->local, &sa->local) && endpoint_equal(&cs->remote, &sa->remote));
+	ck_assert(endpoint_equal(&cs->local, &sa->local));
+	ck_assert(endpoint_equal(&cs->remote, &sa->remote));
 	ck_assert(cs->ts_local.n == 1 && cs->ts_remote.n == 1);
 	ck_assert_mem_eq(cs->ts_local.ts, r.conf.ts_local.ts, sizeof(cs->ts_local.ts[0]));
 	ck_assert_mem_ne(cs->key_in, cs->key_out, 36);
@@ -337,7 +338,8 @@ START_TEST(a_half_made_one_goes_silently)
 	child_drop(child_new(sa, true), "test");
 	ck_assert_uint_eq(rig_drain(&r), 0);
 	ck_assert_ptr_null(sa->children);
-	ck_assert_uint_ge(sa->retry_at, RIG_NOW + USEC_S(1));	/* none is left: anew, with jitter */
+	/* none is left: anew, with jitter */
+	ck_assert_uint_ge(sa->retry_at, RIG_NOW + USEC_S(1));
 	ck_assert_uint_lt(sa->retry_at, RIG_NOW + USEC_MS(1500));
 	rig_fini(&r);
 }

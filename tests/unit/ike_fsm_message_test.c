@@ -441,10 +441,10 @@ START_TEST(the_ladder)
 	states(&p, SA_KEYING, SA_INIT_DONE);
 	work(&p, 0);
 	states(&p, SA_AUTH_SENT, SA_INIT_DONE);
-	pass(&p, 0);					/* HDR, SK {IDi, AUTH, SAi2, TSi, TSr} --> */
+	pass(&p, 0);				/* HDR, SK {IDi, AUTH, SAi2, TSi, TSr} --> */
 	states(&p, SA_AUTH_SENT, SA_UP);
 	(void)rig_expect(&p.r[1], IKE_SA_IN);		/* before the answer leaves */
-	pass(&p, 1);					/* <-- HDR, SK {IDr, AUTH, SAr2, TSi, TSr} */
+	pass(&p, 1);				/* <-- HDR, SK {IDr, AUTH, SAr2, TSi, TSr} */
 	states(&p, SA_UP, SA_UP);
 	rig_drain(&p.r[0]);
 	rig_drain(&p.r[1]);

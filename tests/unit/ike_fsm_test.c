@@ -157,8 +157,8 @@ check_request(struct rig *r, enum sa_state state, bool initiator, const struct i
 	char what[160];
 
 	say(r, sa, *h, set, 0);
-	(void)snprintf(what, sizeof(what), "%s %s: exchange %u, payloads %#x", initiator ? "initiator" :
-	    "responder", ike_sa_state_name(state), h->exchange, set);
+	(void)snprintf(what, sizeof(what), "%s %s: exchange %u, payloads %#x",
+	    initiator ? "initiator" : "responder", ike_sa_state_name(state), h->exchange, set);
 	ck_assert_msg(rig_said(r, "ike-step") == (want == TAKEN || want == LATE), "%s", what);
 	ck_assert_msg(want == DROPPED || want == REFUSED || told(r, story), "%s", what);
 	ck_assert_msg(rig_said(r, "notify=INVALID_SYNTAX") == (want == REFUSED) || want == TAKEN,
@@ -228,13 +228,11 @@ END_TEST
 static const struct answer {
 	enum request_kind kind;
 	uint8_t exchange;
-	uint32_t must;
-	uint32_t may;
+	uint32_t must, may;
 	const char *story;
 } answers[] = {
 	{ REQ_INIT, X_IKE_SA_INIT, S_REKEY, P_CERTREQ | P_N | P_V, "peer answers our opening" },
-	{ REQ_INIT, X_IKE_SA_INIT, P_N, P_V,
-	  "peer wants a cookie or another group, or refuses" },
+	{ REQ_INIT, X_IKE_SA_INIT, P_N, P_V, "peer wants a cookie or another group, or refuses" },
 	{ REQ_AUTH, X_IKE_AUTH, S_PROOF, P_CERT | P_CERTREQ | P_CP | P_N | P_V,
 	  "peer proves who it is" },
 	{ REQ_AUTH, X_IKE_AUTH, S_CHILDLESS, P_CERT | P_CERTREQ | P_CP | P_V,
@@ -245,8 +243,7 @@ static const struct answer {
 	{ REQ_CHILD_NEW, X_CREATE_CHILD_SA, P_N, P_V, "peer refuses a Child SA" },
 	{ REQ_CHILD_REKEY, X_CREATE_CHILD_SA, S_CHILD, P_KE | P_CP | P_N | P_V,
 	  "peer grants the rekey of the Child SA" },
-	{ REQ_CHILD_REKEY, X_CREATE_CHILD_SA, P_N, P_V,
-	  "peer refuses the rekey of the Child SA" },
+	{ REQ_CHILD_REKEY, X_CREATE_CHILD_SA, P_N, P_V, "peer refuses the rekey of the Child SA" },
 	{ REQ_IKE_REKEY, X_CREATE_CHILD_SA, S_REKEY, P_N | P_V,
 	  "peer grants the rekey of the IKE SA" },
 	{ REQ_IKE_REKEY, X_CREATE_CHILD_SA, P_N, P_V, "peer refuses the rekey of the IKE SA" },
@@ -309,7 +306,8 @@ story_of(enum request_kind kind, uint32_t set)
 	for (size_t i = 0; i < N_OF(answers); i++) {
 		const struct answer *a = &answers[i];
 
-		if (a->kind == kind && (set & a->must) == a->must && (set & ~(a->must | a->may)) == 0)
+		if (a->kind == kind && (set & a->must) == a->must &&
+		    (set & ~(a->must | a->may)) == 0)
 			return a->story;
 	}
 	return NULL;
@@ -451,7 +449,8 @@ START_TEST(payloads_of_requests)
 			if ((P_ALL & P_BIT(PLD_SA + i / 2)) == 0)
 				continue;
 			sa = rig_sa(&r, requests[k].state, requests[k].state == SA_UP);
-			say(&r, sa, (struct ike_hdr){ .exchange = requests[k].exchange }, set[0], set[1]);
+			say(&r, sa, (struct ike_hdr){ .exchange = requests[k].exchange }, set[0],
+			    set[1]);
 			ck_assert_msg(told(&r, requests[k].story) == fits, "%s: %#x and %#x",
 			    requests[k].story, set[0], set[1]);
 			clean(&r);
@@ -478,8 +477,8 @@ START_TEST(payloads_of_answers)
 			sa = asking(&r, a->kind, WAIT_ANSWER);
 			say(&r, sa, (struct ike_hdr){ .exchange = a->exchange,
 			    .flags = IKE_F_RESPONSE }, set[0], set[1]);
-			ck_assert_msg(told(&r, a->story) == fits, "%s: %#x and %#x", a->story, set[0],
-			    set[1]);
+			ck_assert_msg(told(&r, a->story) == fits, "%s: %#x and %#x", a->story,
+			    set[0], set[1]);
 			clean(&r);
 		}
 	}
@@ -519,7 +518,8 @@ START_TEST(every_work_of_ours)
 {
 	static const char *const key[REQ_TELL + 1] = {
 		[REQ_INIT] = "our opening leaves", [REQ_CHILD_NEW] = "we ask for a Child SA",
-		[REQ_CHILD_REKEY] = "we rekey the Child SA", [REQ_IKE_REKEY] = "we rekey the IKE SA",
+		[REQ_CHILD_REKEY] = "we rekey the Child SA",
+		[REQ_IKE_REKEY] = "we rekey the IKE SA",
 	}, *const secret[REQ_TELL + 1] = {
 		[REQ_INIT] = "we prove who we are", [REQ_CHILD_NEW] = "the Child SA has its keys",
 		[REQ_CHILD_REKEY] = "the new Child SA has its keys",

@@ -115,7 +115,8 @@ static inline struct ike_tunnel
 rig_conf(uint32_t id)
 {
 	struct ike_tunnel c = {
-		.id = id, .connection = 3, .name = "site/1", .local = rig_ip(1), .remote = rig_ip(2),
+		.id = id, .connection = 3, .name = "site/1",
+		.local = rig_ip(1), .remote = rig_ip(2),
 		.local_port = 500, .local_natt_port = 4500, .remote_port = 500,
 		.psk = (const uint8_t *)"a shared secret", .psk_len = 15,
 		.ike = { { AEAD_AES_GCM_16_256, PRF_HMAC_SHA2_256, KE_CURVE25519 } }, .ike_n = 1,

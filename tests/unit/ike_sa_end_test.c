@@ -26,7 +26,8 @@ START_TEST(closed_by_us)
 		ck_assert_msg(sa->state == want, "%s: %s", ike_sa_state_name(state),
 		    ike_sa_state_name(sa->state));
 		ck_assert_uint_eq(r.ike->totals.child_sas, want == state && sa->tunnel != NULL);
-		ck_assert_uint_eq(r.t->attempts, state == SA_UP || (initiator && state < SA_AUTH_SENT));
+		ck_assert_uint_eq(r.t->attempts,
+		    state == SA_UP || (initiator && state < SA_AUTH_SENT));
 		ck_assert_uint_eq(rig_drain(&r), 0);
 		ike_sa_step(sa);
 		ck_assert_uint_eq(rig_drain(&r), want == SA_DELETING);

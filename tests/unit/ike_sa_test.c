@@ -90,7 +90,7 @@ START_TEST(states)
 		ike_sa_state(sa, s);
 		ck_assert_int_eq(sa->state, s);
 		ck_assert_str_eq(ike_sa_state_name(s), want[s].name);
-		ck_assert_msg(sa->linger_at == usec_add(RIG_NOW, want[s].lasts), "%s", want[s].name);
+		ck_assert_uint_eq(sa->linger_at, usec_add(RIG_NOW, want[s].lasts));
 	}
 	ike_sa_state(sa, SA_GONE);			/* twice: doomed once */
 	ck_assert(r.ike->doomed == sa && sa->doomed == NULL);
@@ -198,7 +198,8 @@ START_TEST(timers_of_one_that_is_up)
 		ck_assert_uint_eq(sa->keepalive_at, nat ? RIG_NOW + USEC_S(20) : USEC_NEVER);
 		ck_assert_uint_eq(sa->hard_at, endless ? USEC_NEVER : RIG_NOW + USEC_S(4000));
 		ck_assert(endless ? sa->rekey_at == USEC_NEVER :
-		    sa->rekey_at >= RIG_NOW + USEC_S(3000) && sa->rekey_at < RIG_NOW + USEC_S(3320));
+		    sa->rekey_at >= RIG_NOW + USEC_S(3000) &&
+		    sa->rekey_at < RIG_NOW + USEC_S(3320));
 		rig_fini(&r);
 	}
 }
@@ -264,12 +265,13 @@ START_TEST(the_earliest_deadline_counts)
 			r.t->conf.liveness = i == 3 ? USEC_MS(5) : 0;
 			if (i == 5)
 				child_new(sa, true)->hard_at = soon;
-			*(i == 0 ? &sa->rekey_at : i == 1 ? &sa->hard_at : i == 2 ? &sa->keepalive_at :
-			    i == 6 ? &sa->linger_at : &at) = soon;
+			*(i == 0 ? &sa->rekey_at : i == 1 ? &sa->hard_at : i == 2 ?
+			    &sa->keepalive_at : i == 6 ? &sa->linger_at : &at) = soon;
 			if (state == SA_DELETING || i == 7)	/* else its delete would go out */
 				sa->req.kind = REQ_ASK;
 			if (i == 7)
-				xchg_request(&sa->x, soon - USEC_MS(500), bytes_dup("x", 1), XCHG_UP);
+				xchg_request(&sa->x, soon - USEC_MS(500), bytes_dup("x", 1),
+				    XCHG_UP);
 			ike_sa_step(sa);
 			ck_assert_msg(rig_timer(sa) == (always || up ? soon : USEC_NEVER),
 			    "%s, deadline %u", ike_sa_state_name(state), i);
@@ -348,7 +350,8 @@ START_TEST(a_silent_peer)
 	} cases[] = {
 		{ SA_INIT_SENT, XCHG_OPEN,
 		  " 500 1500 3500 7500 11500 15500 19500 23500 27500 30000",
-		  "the peer does not answer IKE_SA_INIT (is it there, and are UDP 500 and 4500 open?)" },
+		  "the peer does not answer IKE_SA_INIT (is it there, and are UDP 500 and 4500 "
+		  "open?)" },
 		{ SA_AUTH_SENT, XCHG_OPEN,
 		  " 500 1500 3500 7500 11500 15500 19500 23500 27500 30000",
 		  "the peer does not answer IKE_AUTH (is UDP 4500 open?)" },

@@ -126,8 +126,9 @@ START_TEST(every_ike_suite_reads_back)
 
 	for (unsigned enc = 1; enc < AEAD_N; enc++) {
 		for (unsigned i = 0; i < (PRF_N - 1) * (KE_N - 1); i++) {
-			struct ike_suite s = { enc, 1 + i % (PRF_N - 1), 1 + i / (PRF_N - 1) }, back;
+			struct ike_suite s = { enc, 1 + i % (PRF_N - 1), 1 + i / (PRF_N - 1) };
 			bool implied = enc == cbc[0][s.prf] || enc == cbc[1][s.prf];
+			struct ike_suite back;
 
 			ck_assert_ptr_eq(ike_suite_str(&s, buf, sizeof(buf)), buf);
 			ck_assert_uint_lt(strlen(buf) + 1, sizeof(buf));
@@ -185,7 +186,8 @@ END_TEST
 START_TEST(names)
 {
 	static const char *const groups[] = {
-		"none", "modp2048", "modp3072", "modp4096", "ecp256", "ecp384", "ecp521", "curve25519",
+		"none", "modp2048", "modp3072", "modp4096", "ecp256", "ecp384", "ecp521",
+		"curve25519",
 	};
 
 	for (unsigned g = 0; g < KE_N; g++)
@@ -265,7 +267,9 @@ END_TEST
 /* A word of 32 letters is shown whole, of a longer one the beginning; an empty one is missing. */
 START_TEST(long_and_empty_words)
 {
-	static const char *const empty[] = { "", "-", "-aes256gcm16", "aes256gcm16-", "aes--sha256" };
+	static const char *const empty[] = {
+		"", "-", "-aes256gcm16", "aes256gcm16-", "aes--sha256",
+	};
 	struct esp_suite s;
 	char word[80];
 
@@ -288,8 +292,8 @@ END_TEST
 START_TEST(errors_keep_to_their_buffer)
 {
 	static const char *const bad[] = {
-		"", "sha1", "aes265", "aes-aes", "aes", "sha256", "aes256gcm16-sha256", "noesn-aes128gcm",
-		"aes128gcm", "aes128gcm-prfsha256", "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq",
+		"", "sha1", "aes265", "aes-aes", "aes", "sha256", "aes256gcm16-sha256",
+		"noesn-aes128gcm", "aes128gcm", "aes128gcm-prfsha256", "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq",
 	};
 	char small[128];
 
@@ -325,7 +329,8 @@ START_TEST(lists_end_in_dots)
 	char buf[256];
 
 	ck_assert_str_eq(ike_suites_str(s, 3, buf, sizeof(buf)), full);
-	ck_assert_str_eq(esp_suites_str(e, 2, buf, sizeof(buf)), "aes256gcm16, aes128gcm16-ecp256-noesn");
+	ck_assert_str_eq(esp_suites_str(e, 2, buf, sizeof(buf)),
+	    "aes256gcm16, aes128gcm16-ecp256-noesn");
 	ck_assert_str_eq(ike_suites_str(s, 0, buf, sizeof(buf)), "");
 	ck_assert_str_eq(esp_suites_str(e, 0, buf, sizeof(buf)), "");
 	for (size_t cap = 4; cap < sizeof(full) + 10; cap++) {
