@@ -293,7 +293,8 @@ START_TEST(errors_keep_to_their_buffer)
 {
 	static const char *const bad[] = {
 		"", "sha1", "aes265", "aes-aes", "aes", "sha256", "aes256gcm16-sha256",
-		"noesn-aes128gcm", "aes128gcm", "aes128gcm-prfsha256", "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq",
+		"noesn-aes128gcm", "aes128gcm", "aes128gcm-prfsha256",
+		"qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq",
 	};
 	char small[128];
 
