@@ -12,25 +12,26 @@ struct letter {
 	size_t nonce_len, ke_len;	/* 0: as is right */
 	uint16_t group;			/* 0: as is right */
 	uint8_t extra, extra_bits;	/* one more payload and the bits of its header */
-	bool other_suite, zero, no_natt, far;
+	bool other_suite, two_proposals, zero, no_natt, far;
 };
 
 static void
 write_payloads(struct rig *r, const struct letter *l)
 {
 	static const uint8_t bytes[2][300] = { { 9, 9, 9 }, { 0 } };
-	struct ike_suite suite = rig_conf(0).ike[0];
+	struct ike_suite suite[2] = { rig_conf(0).ike[0], rig_conf(0).ike[0] };
 	struct pld_ke ke = { l->group ? l->group : 31, bytes[l->zero],
 	    l->ke_len ? l->ke_len : 32 };
 	struct slice nonce = { bytes[0], l->nonce_len ? l->nonce_len : 32 };
 
 	if (l->other_suite)
-		suite.enc = AEAD_AES_GCM_16_128;
+		suite[0].enc = AEAD_AES_GCM_16_128;
 	for (unsigned i = 0; i < 2; i++) {
 		uint32_t put = i == 0 ? ~l->without : l->twice;
 
 		if ((put & P_SA) != 0)
-			sa_write_ike(msg_add(&r->mw, PLD_SA), &suite, 1, 0);
+			sa_write_ike(msg_add(&r->mw, PLD_SA), suite,
+			    l->two_proposals ? 2 : 1, 0);
 		if ((put & P_KE) != 0)
 			pld_ke_write(msg_add(&r->mw, PLD_KE), &ke);
 		if ((put & P_NONCE) != 0)
@@ -97,6 +98,7 @@ START_TEST(what_is_no_opening_is_dropped)
 		t = rig_totals(&r, 1);
 		ck_assert_msg(r.end[1].sent == 0 && t.ike_sas == 0 && t.half_open == 0 &&
 		    t.jobs == 0, "%s", letters[i].what);
+		rig_did(&r, 1, letters[i].zero ? "work" : "");
 		rig_fini(&r);
 	}
 }
@@ -125,7 +127,9 @@ START_TEST(what_is_no_answer_is_outwaited)
 		{ .what = "no SPI", .h = { .spi_r = 0 } },
 		{ .what = "another group", .h = { .spi_r = 8 }, .group = 19, .ke_len = 64 },
 		{ .what = "another suite", .h = { .spi_r = 8 }, .other_suite = true },
+		{ .what = "a group by another name", .h = { .spi_r = 8 }, .group = 19 },
 		{ .what = "two SA", .h = { .spi_r = 8 }, .twice = P_SA },
+		{ .what = "two proposals", .h = { .spi_r = 8 }, .two_proposals = true },
 		{ .what = "a short nonce", .h = { .spi_r = 8 }, .nonce_len = 15 },
 		{ .what = "a short public value", .h = { .spi_r = 8 }, .ke_len = 31 },
 		{ .what = "from elsewhere", .h = { .spi_r = 8 }, .far = true },
