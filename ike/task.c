@@ -37,6 +37,7 @@ find_child(const struct ike_sa *sa, bool rekey)
 static void
 next_when_up(struct ike_sa *sa)
 {
+	bool moving = sa->theirs != NULL && sa->theirs->heir_spi != 0;
 	struct child *c;
 
 	if (sa->want_tell)
@@ -45,9 +46,9 @@ next_when_up(struct ike_sa *sa)
 		inform_delete_child(sa, c);
 	else if (sa->want_rekey && collide_may_rekey_ike(sa))
 		rekeyx_start(sa);
-	else if ((c = find_child(sa, true)) != NULL)
+	else if (!moving && (c = find_child(sa, true)) != NULL)	/* else the heir's to do */
 		childx_start(sa, c);
-	else if (misses_child(sa) && sa->ike->now >= sa->retry_at)
+	else if (!moving && misses_child(sa) && sa->ike->now >= sa->retry_at)
 		childx_start(sa, NULL);
 	else if (sa->want_ask)
 		inform_ask(sa);
