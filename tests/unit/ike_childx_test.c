@@ -314,7 +314,8 @@ struct letter {
 	uint32_t without;		/* P_* */
 	uint16_t group;			/* of KE; 0: as is right */
 	size_t nonce_len, ke_len;	/* 0: as is right */
-	bool zero, other_suite, other_group, broken_sa, other_ts, small_spi, critical, fresh;
+	bool zero, other_suite, other_group, second, broken_sa, broken_ts, small_spi, critical;
+	bool other_tsi, other_tsr, fresh;
 	uint32_t rekey;			/* 0: the one that there is */
 	const char *answer;
 };
@@ -325,21 +326,27 @@ write_payloads(struct rig *r, const struct letter *l)
 	static const uint8_t bytes[2][300] = { { 9, 9, 9 }, { 0 } };
 	struct esp_suite suite = { l->other_suite ? AEAD_AES_GCM_16_128 : AEAD_AES_GCM_16_256,
 	    l->other_group ? KE_ECP_256 : KE_CURVE25519, false };
-	struct ts_list ts = rig_net(l->other_ts ? "2001:db8::/32" : "0.0.0.0/0");
+	struct esp_choice second = { 2, 0x12345678, { AEAD_AES_GCM_16_256, KE_ECP_256, true } };
+	struct ts_list all = rig_net("0.0.0.0/0"), other = rig_net("2001:db8::/32");
 	struct pld_ke ke = { l->group ? l->group : 31, bytes[l->zero],
 	    l->ke_len ? l->ke_len : 32 };
 	struct wr *w = msg_add(&r->mw, PLD_SA);
 
-	sa_write_esp(w, &suite, 1, l->small_spi ? 255 : 0x12345678, true);
+	if (l->second)
+		sa_write_esp_choice(w, &second, 0x12345678);
+	else
+		sa_write_esp(w, &suite, 1, l->small_spi ? 255 : 0x12345678, true);
 	if (l->broken_sa)
 		wr_u8(w, 0);
 	pld_nonce_write(msg_add(&r->mw, PLD_NONCE),
 	    (struct slice){ bytes[0], l->nonce_len ? l->nonce_len : 32 });
 	if ((l->without & P_KE) == 0)
 		pld_ke_write(msg_add(&r->mw, PLD_KE), &ke);
-	ts_write(msg_add(&r->mw, PLD_TSI), &ts);
+	ts_write(msg_add(&r->mw, PLD_TSI), l->other_tsi ? &other : &all);
 	if ((l->without & P_TSR) == 0)
-		ts_write(msg_add(&r->mw, PLD_TSR), &ts);
+		ts_write(msg_add(&r->mw, PLD_TSR), l->other_tsr ? &other : &all);
+	if (l->broken_ts)
+		wr_u8(&r->mw.w, 0);
 	if (l->critical) {
 		size_t at = wr_len(&r->mw.w);
 
@@ -365,7 +372,9 @@ START_TEST(a_request_is_refused_by_its_fault)
 		{ .what = "another group", .other_group = true, .answer = "N(NO_PROPOSAL_CHOSEN)" },
 		{ .what = "another suite", .other_suite = true, .answer = "N(NO_PROPOSAL_CHOSEN)" },
 		{ .what = "a reserved SPI", .small_spi = true, .answer = "N(NO_PROPOSAL_CHOSEN)" },
-		{ .what = "other selectors", .other_ts = true, .answer = "N(TS_UNACCEPTABLE)" },
+		{ .what = "other TSi", .other_tsi = true, .answer = "N(TS_UNACCEPTABLE)" },
+		{ .what = "other TSr", .other_tsr = true, .answer = "N(TS_UNACCEPTABLE)" },
+		{ .what = "a broken TSr", .broken_ts = true, .answer = "N(INVALID_SYNTAX)" },
 		{ .what = "an unknown SPI", .rekey = 0x777, .answer = "N(CHILD_SA_NOT_FOUND)" },
 		{ .what = "one more", .fresh = true, .answer = "N(NO_ADDITIONAL_SAS)" },
 		{ .what = "critical", .critical = true,
@@ -389,6 +398,8 @@ START_TEST(a_request_is_refused_by_its_fault)
 		rig_post(&r);
 		snprintf(text, sizeof(text), "CREATE_CHILD_SA 2 20: SK{%s}", l->answer);
 		rig_said(&r, 1, text);
+		rig_did(&r, 1, i == 0 ? "alive work in1 send" : l->zero ? "alive work send" :
+		    "alive send");
 		ck_assert_msg(r.end[1].child_n == (i == 0 ? 2 : 1), "%s", l->what);
 		ck_assert_uint_eq(rig_totals(&r, 1).child_sas, i == 0 ? 2 : 1);
 		ck_assert_int_eq(child_of(&r, 1, 0)->state, i == 0 ? CHILD_REKEYED : CHILD_UP);
@@ -421,14 +432,21 @@ START_TEST(an_answer_is_checked)
 		{ .what = "no KE", .without = P_KE },
 		{ .what = "another group", .other_group = true },
 		{ .what = "another suite", .other_suite = true },
-		{ .what = "other selectors", .other_ts = true },
+		{ .what = "another group of ours", .second = true },
+		{ .what = "other TSi", .other_tsi = true },
+		{ .what = "other TSr", .other_tsr = true },
+		{ .what = "a broken TSr", .broken_ts = true },
 	};
 
 	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
 		struct rig r;
 		uint32_t spi;
 
-		rig_up(&r, 11);
+		rig_init(&r, 11);
+		r.end[0].conf.esp_n = 2;
+		r.end[0].conf.esp[1] = r.end[0].conf.esp[0];
+		r.end[0].conf.esp[1].group = KE_ECP_256;
+		rig_bring_up(&r);
 		rig_rekey(&r, 0, false);
 		rig_said(&r, 0, ASK);
 		spi = rig_sa(&r, 0)->mine->child_spi;

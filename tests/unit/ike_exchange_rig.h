@@ -501,6 +501,7 @@ rig_bring_up(struct rig *r)
 		ck_assert_msg(rig_status(r, e)->up, "%s", rig_status(r, e)->reason);
 		r->end[e].acts[0] = '\0';
 	}
+	r->now += USEC_MS(10);			/* what comes later is younger */
 }
 
 static inline void
