@@ -96,6 +96,10 @@ END_TEST
  * neither answered nor begun anew. */
 START_TEST(nothing_is_granted_before_its_work)
 {
+	struct child_sa want = { .aead = AEAD_AES_GCM_16_256 };
+	const struct nego *n;
+	struct ike_job job;
+	struct kdf_in in;
 	struct rig r;
 
 	rig_up(&r, 2);
@@ -107,8 +111,17 @@ START_TEST(nothing_is_granted_before_its_work)
 	rig_carry(&r, 0);
 	rig_inject(&r, 1, rig_last(&r, 0));
 	rig_did(&r, 1, "alive work");
+	job = *r.end[1].job[0];
+	ike_job_run(&job);
+	n = rig_sa(&r, 1)->theirs;
+	in = (struct kdf_in){ .ni = { n->ni, 32 }, .nr = { n->nr, 32 },
+	    .shared = { job.ke.shared, 32 } };
+	ck_assert(kdf_child(&rig_sa(&r, 1)->keys->k, &in, &want));	/* 2.17 */
 	rig_work(&r, 1);
 	rig_did(&r, 1, "in1 send");
+	ck_assert_uint_eq(r.end[1].child[1]->key_len, want.key_len);
+	ck_assert_mem_eq(r.end[1].child[1]->key_in, want.key_in, want.key_len);
+	ck_assert_mem_eq(r.end[1].child[1]->key_out, want.key_out, want.key_len);
 	rig_carry(&r, 1);
 	rig_did(&r, 0, "alive work");
 	rig_work(&r, 0);

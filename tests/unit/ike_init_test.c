@@ -91,6 +91,10 @@ END_TEST
 START_TEST(nothing_leaves_before_its_work)
 {
 	struct rig_datagram ask;
+	struct kdf_in in;
+	struct ike_keys keys;
+	struct ike_job job;
+	struct ike_sa *sa;
 	struct rig r;
 
 	rig_init(&r, 2);
@@ -103,8 +107,17 @@ START_TEST(nothing_leaves_before_its_work)
 	rig_carry(&r, 0);
 	rig_inject(&r, 1, &ask);
 	rig_did(&r, 1, "work");
+	sa = rig_sa(&r, 1);
+	job = *r.end[1].job[0];
+	ike_job_run(&job);
+	in = (struct kdf_in){ { sa->theirs->ni, 32 }, { sa->theirs->nr, 32 },
+	    { job.ke.shared, 32 }, sa->peer_spi, sa->spi };
+	ck_assert(ike_keys_init(&keys, &r.end[1].conf.ike[0], &in));	/* 2.14 */
 	rig_work(&r, 1);
 	rig_did(&r, 1, "send");
+	ck_assert_mem_eq(sa->keys->k.sk_d, keys.sk_d, 32);
+	ck_assert_mem_eq(sa->keys->k.ei, keys.ei, 36);
+	ck_assert_mem_eq(sa->keys->k.er, keys.er, 36);
 	rig_carry(&r, 1);
 	ck_assert_int_eq(rig_sa(&r, 0)->state, SA_KEYING);
 	rig_inject(&r, 0, rig_last(&r, 1));	/* the answer once more */

@@ -114,13 +114,29 @@ START_TEST(an_heir_takes_over)
 }
 END_TEST
 
+/* 2.18: the new keys come from the old SK_d, the fresh secret, the nonces and the new SPIs. */
+static void
+expect_keys(struct ike_keys *keys, const struct ike_sa *old, const struct ike_job *job)
+{
+	const struct nego *n = old->theirs;
+	struct kdf_in in = { .ni = { n->ni, 32 }, .nr = { n->nr, 32 },
+	    .shared = { job->ke.shared, 32 }, .spi_i = n->ike.spi, .spi_r = n->heir_spi };
+
+	ck_assert_int_eq(job->ke.result, KE_DERIVED);
+	ck_assert(ike_keys_rekey(keys, &old->suite, &in, &old->keys->k));
+}
+
 /* Late computations, and a repeated request: worked on once, answered with the same bytes. */
 START_TEST(a_request_is_worked_on_once)
 {
 	struct rig_datagram ask, grant;
+	struct ike_keys keys;
+	struct ike_job job;
+	struct ike_sa *old, *heir;
 	struct rig r;
 
 	rig_up(&r, 2);
+	old = rig_sa(&r, 1);
 	r.end[0].late = r.end[1].late = true;
 	rig_rekey(&r, 0, true);
 	rig_did(&r, 0, "work");
@@ -129,7 +145,14 @@ START_TEST(a_request_is_worked_on_once)
 	rig_carry(&r, 0);
 	rig_inject(&r, 1, &ask);
 	rig_did(&r, 1, "alive work");
+	job = *r.end[1].job[0];
+	ike_job_run(&job);
+	expect_keys(&keys, old, &job);
 	rig_work(&r, 1);
+	heir = other_than(&r, 1, old);
+	ck_assert_mem_eq(heir->keys->k.sk_d, keys.sk_d, 32);
+	ck_assert_mem_eq(heir->keys->k.ei, keys.ei, 36);
+	ck_assert_mem_eq(heir->keys->k.er, keys.er, 36);
 	grant = *rig_last(&r, 1);
 	rig_inject(&r, 1, &ask);
 	rig_did(&r, 1, "send send");
@@ -272,7 +295,7 @@ struct letter {
 	const char *what;
 	uint16_t group;			/* of KE; 0: as is right */
 	size_t nonce_len, ke_len;	/* 0: as is right */
-	bool zero, other_suite, no_spi, broken_sa, two_nonces;
+	bool zero, other_suite, second, no_spi, broken_sa, two_nonces;
 	const char *answer;
 };
 
@@ -287,7 +310,11 @@ write_payloads(struct rig *r, const struct letter *l)
 
 	if (l->other_suite)
 		suite.enc = AEAD_AES_GCM_16_128;
-	sa_write_ike(w, &suite, 1, l->no_spi ? 0 : 0x123456789abcdef0);
+	suite.group = l->second ? KE_ECP_256 : suite.group;
+	if (l->second)
+		sa_write_ike_choice(w, &(struct ike_choice){ .num = 2, .suite = suite }, 0x1234);
+	else
+		sa_write_ike(w, &suite, 1, l->no_spi ? 0 : 0x123456789abcdef0);
 	if (l->broken_sa)
 		wr_u8(w, 0);
 	for (unsigned i = 0; i < 1u + l->two_nonces; i++)
@@ -306,6 +333,7 @@ static const struct letter letters[] = {
 	{ .what = "a short KE", .ke_len = 31, .answer = SYNTAX },
 	{ .what = "KE that is zero", .zero = true, .answer = SYNTAX },
 	{ .what = "another suite", .other_suite = true, .answer = "N(NO_PROPOSAL_CHOSEN)" },
+	{ .what = "another group of ours", .second = true, .answer = "N(NO_PROPOSAL_CHOSEN)" },
 	{ .what = "no SPI", .no_spi = true, .answer = "N(NO_PROPOSAL_CHOSEN)" },
 	{ .what = "KE of another group", .group = 19, .ke_len = 64,
 	    .answer = "N(INVALID_KE_PAYLOAD:001f)" },
@@ -326,6 +354,7 @@ START_TEST(a_request_is_refused_by_its_fault)
 		rig_post(&r);
 		snprintf(text, sizeof(text), "CREATE_CHILD_SA 2 20: SK{%s}", letters[i].answer);
 		rig_said(&r, 1, text);
+		rig_did(&r, 1, i == 0 || letters[i].zero ? "alive work send" : "alive send");
 		ck_assert_msg(rig_totals(&r, 1).ike_sas == (i == 0 ? 2 : 1), "%s",
 		    letters[i].what);
 		ck_assert_uint_eq(rig_totals(&r, 1).jobs, 0);
@@ -342,7 +371,11 @@ START_TEST(an_answer_is_checked)
 	for (size_t i = 0; i < LETTERS; i++) {
 		struct rig r;
 
-		rig_up(&r, 9);
+		rig_init(&r, 9);
+		r.end[0].conf.ike_n = 2;
+		r.end[0].conf.ike[1] = r.end[0].conf.ike[0];
+		r.end[0].conf.ike[1].group = KE_ECP_256;
+		rig_bring_up(&r);
 		rig_rekey(&r, 0, true);
 		rig_said(&r, 0, ASK);
 		rig_write(&r, rig_sa(&r, 1), X_CREATE_CHILD_SA, true, 2);
@@ -416,6 +449,8 @@ START_TEST(the_rival_inherits_where_ours_fails)
 		rig_pump(&r);
 	} else {
 		rig_post_notify(&r, old[1], X_CREATE_CHILD_SA, 2, N_NO_PROPOSAL_CHOSEN);
+		ck_assert_int_eq(old[0]->state, SA_REKEYED);
+		ck_assert_uint_eq(rig_status(&r, 0)->ike_rekeys, 1);
 		rig_pump(&r);
 	}
 	check_heir(&r, 1);
@@ -472,6 +507,12 @@ START_TEST(a_close_waits_for_the_heir)
 	rig_rekey(&r, 0, true);
 	rig_tell(&r, 0, IKE_CLOSE);
 	rig_did(&r, 0, "work send drop0 down");
+	if (_i == 1) {				/* or there will be no heir */
+		rig_lose(&r, 0);
+		rig_sa(&r, 1)->x.in_id = 3;
+		rig_post_notify(&r, rig_sa(&r, 1), X_CREATE_CHILD_SA, 2, N_TEMPORARY_FAILURE);
+		rig_said(&r, 0, "INFORMATIONAL 3 08: SK{D(IKE)}");
+	}
 	rig_pump(&r);
 	for (unsigned e = 0; e < 2; e++) {
 		ck_assert_uint_eq(rig_totals(&r, e).ike_sas, 0);
@@ -498,7 +539,7 @@ fill(TCase *tc)
 	tcase_add_loop_test(tc, the_rival_inherits_where_ours_fails, 0, 2);
 	tcase_add_loop_test(tc, who_has_not_asked_yet_stands_back, 0, 2);
 	tcase_add_test(tc, a_delete_ends_a_rekey);
-	tcase_add_test(tc, a_close_waits_for_the_heir);
+	tcase_add_loop_test(tc, a_close_waits_for_the_heir, 0, 2);
 }
 
 UNIT_MAIN("ike/rekeyx", fill)
