@@ -149,6 +149,32 @@ START_TEST(a_child_is_deleted_by_both)
 }
 END_TEST
 
+/* Of two that the peer deletes we have deleted one ourselves: the answer names the other. */
+START_TEST(an_answer_names_what_it_must)
+{
+	uint32_t spis[2];
+	struct rig r;
+
+	rig_up(&r, 15);
+	rig_rekey(&r, 0, false);
+	spis[0] = r.end[0].child[0]->spi_in;
+	spis[1] = rig_sa(&r, 0)->mine->child_spi;
+	rig_carry(&r, 0);
+	child_state(child_find(r.end[1].ike, r.end[1].child[0]->spi_in), CHILD_DELETING);
+	ike_sa_step(rig_sa(&r, 1));
+	rig_drain(&r, 1);
+	rig_said(&r, 1, "INFORMATIONAL 0 00: SK{D(ESP:1)}");
+	r.end[1].acts[0] = '\0';
+	rig_write(&r, rig_sa(&r, 0), X_INFORMATIONAL, false, 3);
+	pld_delete_write(msg_add(&r.mw, PLD_D), PROTO_ESP, spis, 2);
+	rig_post(&r);
+	rig_did(&r, 1, "alive out1 send drop0 drop1 down");
+	rig_said(&r, 1, "INFORMATIONAL 3 20: SK{D(ESP:1)}");
+	check_deletes(&r, 1, &r.end[1].child[1]->spi_in, 1);
+	rig_fini(&r);
+}
+END_TEST
+
 /* R21: SPIs that are unknown, ours, given twice, or more than there can be. */
 START_TEST(a_delete_of_what_is_not_there)
 {
@@ -333,6 +359,7 @@ START_TEST(a_delete_of_both_kinds)
 	pld_delete_write(msg_add(&r.mw, PLD_D), PROTO_IKE, NULL, 0);
 	rig_post(&r);
 	rig_did(&r, 1, "alive send drop0 down");
+	rig_said(&r, 1, "INFORMATIONAL 2 20: SK{}");
 	ck_assert_uint_eq(rig_totals(&r, 1).ike_sas, 0);
 	rig_fini(&r);
 }
@@ -366,6 +393,7 @@ fill(TCase *tc)
 	tcase_add_loop_test(tc, a_word_of_a_wrong_length, 0, 2);
 	tcase_add_test(tc, a_child_is_deleted);
 	tcase_add_test(tc, a_child_is_deleted_by_both);
+	tcase_add_test(tc, an_answer_names_what_it_must);
 	tcase_add_loop_test(tc, a_delete_of_what_is_not_there, 0, 5);
 	tcase_add_loop_test(tc, a_delete_in_two_payloads, 0, 2);
 	tcase_add_loop_test(tc, a_malformed_delete_deletes_nothing, 0, 2);
