@@ -148,6 +148,42 @@ START_TEST(a_message_finds_its_ike_sa)
 }
 END_TEST
 
+/* R28: a word in the clear is a reason to ask, now and then, where it is about this IKE SA:
+ * not with another peer's SPI, nor our own message turned round. */
+START_TEST(a_word_in_the_clear_may_provoke_a_question)
+{
+	struct rig_datagram g = { .from = rig_at(0, 4500), .to = rig_at(1, 4500) };
+	struct ike_hdr h = { .exchange = X_INFORMATIONAL, .flags = IKE_F_INITIATOR };
+	struct ike_sa *sa;
+	struct rig r;
+
+	rig_up(&r, 17);
+	sa = rig_sa(&r, 1);
+	h.spi_i = sa->peer_spi ^ (_i == 1);
+	h.spi_r = sa->spi;
+	if (_i == 2)
+		h = (struct ike_hdr){ .spi_i = sa->spi, .spi_r = sa->peer_spi,
+		    .exchange = X_INFORMATIONAL };
+	msg_start(&r.mw, g.data + 4, sizeof(g.data) - 4, &h);
+	msg_add_notify(&r.mw, N_INVALID_IKE_SPI, NULL, 0);
+	g.len = 4 + msg_end(&r.mw);
+	rig_inject(&r, 1, &g);
+	rig_did(&r, 1, _i == 0 ? "send" : "");
+	if (_i == 0)
+		rig_said(&r, 1, "INFORMATIONAL 0 00: SK{}");
+	rig_pump(&r);
+	r.end[1].acts[0] = '\0';
+	r.now += USEC_S(10) - 1;
+	rig_inject(&r, 1, &g);
+	rig_did(&r, 1, "");
+	r.now++;
+	rig_inject(&r, 1, &g);
+	rig_did(&r, 1, _i == 0 ? "send" : "");
+	ck_assert(rig_status(&r, 1)->up);
+	rig_fini(&r);
+}
+END_TEST
+
 /* ---- orders ---- */
 
 /* Closed it stays down until it is opened; as a responder it answers again only then. */
@@ -345,6 +381,21 @@ START_TEST(a_rekey_is_ordered_once)
 }
 END_TEST
 
+/* ... and when it is refused it is not begun again at once, because it was ordered twice. */
+START_TEST(a_refused_rekey_is_not_ordered_again)
+{
+	struct rig r;
+
+	rig_up(&r, 18);
+	rig_rekey(&r, 0, true);
+	rig_rekey(&r, 0, true);
+	r.end[0].acts[0] = '\0';
+	rig_post_notify(&r, rig_sa(&r, 1), X_CREATE_CHILD_SA, 2, N_NO_PROPOSAL_CHOSEN);
+	rig_did(&r, 0, "alive");
+	rig_fini(&r);
+}
+END_TEST
+
 /* ---- work and memory ---- */
 
 /* A computation comes back when whoever asked for it is gone: freed, and nothing else. */
@@ -441,6 +492,7 @@ fill(TCase *tc)
 	tcase_add_test(tc, the_same_seed_gives_the_same_bytes);
 	tcase_add_test(tc, what_is_too_short_is_dropped);
 	tcase_add_test(tc, a_message_finds_its_ike_sa);
+	tcase_add_loop_test(tc, a_word_in_the_clear_may_provoke_a_question, 0, 3);
 	tcase_add_test(tc, close_and_open);
 	tcase_add_test(tc, a_tunnel_is_taken_out);
 	tcase_add_loop_test(tc, stop_ends_all, 0, 2);
@@ -449,6 +501,7 @@ fill(TCase *tc)
 	tcase_add_test(tc, an_address_goes_and_comes);
 	tcase_add_loop_test(tc, the_peer_moves, 0, 2);
 	tcase_add_loop_test(tc, a_rekey_is_ordered_once, 0, 2);
+	tcase_add_test(tc, a_refused_rekey_is_not_ordered_again);
 	tcase_add_loop_test(tc, work_comes_back_too_late, 0, 2);
 	tcase_add_test(tc, an_engine_is_freed_at_any_time);
 	tcase_add_test(tc, status_shows_what_is);
