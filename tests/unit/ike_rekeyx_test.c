@@ -480,6 +480,60 @@ START_TEST(who_has_not_asked_yet_stands_back)
 }
 END_TEST
 
+/* ... or for a Child SA: that is finished first, then ours is asked for. */
+START_TEST(what_the_peer_has_begun_comes_first)
+{
+	struct rig r;
+
+	rig_up(&r, 15);
+	r.end[0].late = true;
+	rig_rekey(&r, 0, true);
+	rig_rekey(&r, 1, false);
+	rig_carry(&r, 1);
+	rig_did(&r, 0, "work alive work");
+	rig_work(&r, 0);
+	rig_did(&r, 0, "in1 send");
+	r.end[0].late = false;
+	rig_pump(&r);
+	check_heir(&r, 0);
+	ck_assert_uint_eq(rig_status(&r, 0)->child_rekeys, 1);
+	rig_fini(&r);
+}
+END_TEST
+
+/* A Child SA that is missed meanwhile is asked for in the heir, and the wait costs nothing. */
+START_TEST(the_heir_asks_for_what_is_missed)
+{
+	uint64_t timers;
+	struct rig r;
+
+	rig_up(&r, 16);
+	for (unsigned e = 0; e < 2; e++) {
+		struct ike_sa *sa = rig_sa(&r, e);
+
+		child_drop_all(sa, "lost");
+		ike_sa_step(sa);
+		rig_drain(&r, e);
+	}
+	r.end[0].late = true;
+	rig_rekey(&r, 1, true);
+	rig_carry(&r, 1);
+	r.end[0].acts[0] = '\0';
+	timers = rig_totals(&r, 0).timers;
+	r.now += USEC_S(5);
+	rig_tick(&r, 0);
+	rig_did(&r, 0, "");
+	ck_assert_uint_le(rig_totals(&r, 0).timers, timers + 1);
+	r.end[0].late = false;
+	rig_work(&r, 0);
+	rig_pump(&r);
+	rig_pass(&r, USEC_S(2), true);
+	rig_agree(&r);
+	ck_assert_uint_eq(rig_status(&r, 0)->ike_rekeys, 1);
+	rig_fini(&r);
+}
+END_TEST
+
 /* A peer that deletes the IKE SA which we rekey, and has made no heir, wants it to end. */
 START_TEST(a_delete_ends_a_rekey)
 {
@@ -538,6 +592,8 @@ fill(TCase *tc)
 	tcase_add_test(tc, of_two_heirs_one_inherits);
 	tcase_add_loop_test(tc, the_rival_inherits_where_ours_fails, 0, 2);
 	tcase_add_loop_test(tc, who_has_not_asked_yet_stands_back, 0, 2);
+	tcase_add_test(tc, what_the_peer_has_begun_comes_first);
+	tcase_add_test(tc, the_heir_asks_for_what_is_missed);
 	tcase_add_test(tc, a_delete_ends_a_rekey);
 	tcase_add_loop_test(tc, a_close_waits_for_the_heir, 0, 2);
 }
