@@ -130,9 +130,9 @@ expect_keys(struct ike_keys *keys, const struct ike_sa *old, const struct ike_jo
 START_TEST(a_request_is_worked_on_once)
 {
 	struct rig_datagram ask, grant;
+	struct ike_sa *old, *heir;
 	struct ike_keys keys;
 	struct ike_job job;
-	struct ike_sa *old, *heir;
 	struct rig r;
 
 	rig_up(&r, 2);
@@ -304,8 +304,7 @@ write_payloads(struct rig *r, const struct letter *l)
 {
 	static const uint8_t bytes[2][300] = { { 9, 9, 9 }, { 0 } };
 	struct ike_suite suite = rig_conf(0).ike[0];
-	struct pld_ke ke = { l->group ? l->group : 31, bytes[l->zero],
-	    l->ke_len ? l->ke_len : 32 };
+	struct pld_ke ke = { l->group ? l->group : 31, bytes[l->zero], l->ke_len ? l->ke_len : 32 };
 	struct wr *w = msg_add(&r->mw, PLD_SA);
 
 	if (l->other_suite)
