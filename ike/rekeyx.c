@@ -24,7 +24,9 @@
 static usec_t
 again(struct ike *ike, usec_t wait)
 {
-	return usec_add(ike->now, wait + wait / 1000 * rng_below(&ike->env.rng, 2000));
+	uint32_t more = wait == RETRY_SOON ? 2000000 : 10000000;
+
+	return usec_add(ike->now, wait + rng_below(&ike->env.rng, more));
 }
 
 static bool
