@@ -104,6 +104,10 @@ T ?= 60
 fuzz:					## fuzz every parser for T seconds (T=60; needs clang)
 	@scripts/fuzz $(T)
 
+N ?= 10000000
+hostile: $(B)/sim/mutated_test		## throw N bent datagrams of strangers at a gateway (N=10000000)
+	CK_FORK=no HOSTILE_N=$(N) $<
+
 bench: $(BENCH) $(B)/tandem-bench	## build the benchmarks
 
 # The gateway with a copy in place of the cipher: the ceiling that benchmarks measure against.
@@ -125,5 +129,5 @@ clean:					## remove all build folders
 help:					## this list
 	@sed -n 's/^\([a-z]*\):[^#]*##/  make \1\t/p' Makefile
 
-.PHONY: all tests check layers fuzz bench interop install clean help
+.PHONY: all tests check layers fuzz hostile bench interop install clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
