@@ -78,8 +78,9 @@ $(SIM): $(B)/%: $(B)/tests/%.o $(WORLD) $(call libs_of,sim)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK) $(LDLIBS)
 
-# This one makes allocations fail.
-$(B)/sim/memory_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+# These make allocations fail.
+$(B)/sim/memory_test $(B)/sim/scarce_test: \
+    LINK += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup asprintf __asprintf_chk)
 
 # A fuzz target has LLVMFuzzerTestOneInput; without libFuzzer a driver replays files into it.
 $(FUZZ): $(B)/%: $(B)/tests/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o) $$(call layer,$$*)
