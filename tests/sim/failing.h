@@ -11,7 +11,7 @@
  * Allocations that fail, each in turn, for the programs that the Makefile links with --wrap.
  * A program says by failing_now() which ones count: those of the product, by this thread.
  *
- *	failing_each(fn): fn() again and again, the k-th allocation of it failing, till it has none
+ *	failing_each(fn): fn() again and again, the k-th of its allocations failing
  */
 static bool	failing_now(void);
 

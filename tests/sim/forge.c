@@ -184,11 +184,11 @@ tamper_drop(void *arg, const struct ike_action *a)
 		len = put_together(t, &m.h, NULL, NULL);
 		remember(t, sa_of(t->w, t->from, &m.h, true), len);
 	} else {
-		struct msg_cipher c = { sa == NULL || sa->keys == NULL ? NULL : &sa->keys->in, NULL };
+		struct msg_cipher c;
 
-		if (c.key == NULL)
+		if (sa == NULL || sa->keys == NULL)
 			return false;	/* nobody is there to read it */
-		c.scratch = sa->ike->scratch;
+		c = (struct msg_cipher){ &sa->keys->in, sa->ike->scratch };
 		ck_assert_int_eq(msg_open(&m, &c, plain, sizeof(plain), &inner), MSG_OK);
 		take_apart(t, &inner);
 		t->change(t);

@@ -305,33 +305,32 @@ round_of(struct storm *s, unsigned long k)
 	ck_assert_uint_le(t.jobs, 2);
 }
 
-static long
-resident(void)
-{
-	long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_eq(fscanf(f, "%*d %ld", &pages), 1);
-	fclose(f);
-	return pages * sysconf(_SC_PAGESIZE);
-}
-
 /* What is in use, heap and resident.  A sanitizer keeps its own books, and what it sets aside
  * grows: there LeakSanitizer judges, at the end of the world. */
 struct usage {
 	long heap, resident;
 };
 
+#ifdef __SANITIZE_ADDRESS__
 static struct usage
 usage(void)
 {
-#ifdef __SANITIZE_ADDRESS__
 	return (struct usage){ 0, 0 };
-#else
-	return (struct usage){ (long)mallinfo2().uordblks, resident() };
-#endif
 }
+#else
+static struct usage
+usage(void)
+{
+	struct usage u = { .heap = (long)mallinfo2().uordblks };
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%*d %ld", &u.resident), 1);
+	fclose(f);
+	u.resident *= sysconf(_SC_PAGESIZE);
+	return u;
+}
+#endif
 
 static void
 say(unsigned long done, unsigned long n, time_t since, const struct usage *first)

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <event2/event.h>
-#include <errno.h>
 #include <jansson.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "base/log.h"
-#include "esp/esp.h"
 #include "gateway/control.h"
 #include "gateway/gateway.h"
 #include "tests/sim/failing.h"
@@ -16,9 +14,9 @@
 
 /*
  * R12: allocations fail, each in turn, in what memory_test.c leaves: reading a configuration,
- * answering at the control socket (with the JSON and the events below it), adding and changing
- * connections, the ESP engine and the monitor.  Nothing crashes, nothing is left over (no slot
- * of the pool; LeakSanitizer sees the heap), and what was said to be done is done whole.
+ * answering at the control socket (with the JSON below it), adding and changing connections, and
+ * the start of it all.  Nothing crashes, nothing is left over (no slot of the pool; LeakSanitizer
+ * sees the heap), and what was said to be done is done whole.
  *
  * What libyaml allocates by itself is out of reach; libevent (2.1) falls over when it has no
  * memory for a client's watermark, so only its start is tried; and what threads of the product
@@ -294,9 +292,12 @@ is_whole(const char *says)
 static const char *const requests[] = {
 	"{\"verb\": \"status\"}", "{\"verb\": \"status\", \"target\": \"office\"}",
 	"{\"verb\": \"status\", \"target\": \"nobody\"}", "{\"verb\": \"version\"}",
-	"{\"verb\": \"up\", \"target\": \"office/2\"}", "{\"verb\": \"down\", \"target\": \"office\"}",
-	"{\"verb\": \"rekey\", \"target\": \"office\"}", "{\"verb\": \"failover\", \"target\": \"branch\"}",
-	"{\"verb\": \"failover\", \"target\": \"office\", \"auto\": true}", "{\"verb\": \"\\u00e4\"}",
+	"{\"verb\": \"up\", \"target\": \"office/2\"}",
+	"{\"verb\": \"down\", \"target\": \"office\"}",
+	"{\"verb\": \"rekey\", \"target\": \"office\"}",
+	"{\"verb\": \"failover\", \"target\": \"branch\"}",
+	"{\"verb\": \"failover\", \"target\": \"office\", \"auto\": true}",
+	"{\"verb\": \"\\u00e4\"}",
 };
 
 static const char *request;
@@ -342,13 +343,17 @@ reload_under_need(void)
 	    "    networks: [10.1.0.0/16, 10.7.0.0/16]\n"
 	    "    ike: aes256gcm16-prfsha384-ecp384\n"
 	    "    tunnels:\n"
-	    "      - {local: 192.0.2.1, remote: 203.0.113.1, inside: 169.254.10.1/30, psk-file: a}\n"
-	    "      - {local: 192.0.2.2, remote: 203.0.113.9, inside: 169.254.10.5/30, psk-file: b}\n"
+	    "      - {local: 192.0.2.1, remote: 203.0.113.1,"
+	    " inside: 169.254.10.1/30, psk-file: a}\n"
+	    "      - {local: 192.0.2.2, remote: 203.0.113.9,"
+	    " inside: 169.254.10.5/30, psk-file: b}\n"
 	    "  newcomer:\n"
 	    "    networks: [10.31.0.0/16]\n"
 	    "    tunnels:\n"
-	    "      - {local: 192.0.2.1, remote: 203.0.113.5, inside: 169.254.12.1/30, psk-file: a}\n"
-	    "      - {local: 192.0.2.2, remote: 203.0.113.6, inside: 169.254.12.5/30, psk-file: b}\n";
+	    "      - {local: 192.0.2.1, remote: 203.0.113.5,"
+	    " inside: 169.254.12.1/30, psk-file: a}\n"
+	    "      - {local: 192.0.2.2, remote: 203.0.113.6,"
+	    " inside: 169.254.12.5/30, psk-file: b}\n";
 
 	fix_file(&fix, "t.yaml", other, sizeof(other) - 1, 0600);
 	armed = true;
@@ -508,152 +513,6 @@ START_TEST(a_start_may_fail)
 }
 END_TEST
 
-/* ---- the monitor ------------------------------------------------------------------------ */
-
-static void
-watch_all(void)
-{
-	struct mon_conf conf = { .connection = 1, .name = "office", .n = 2, .tunnel = { 1, 2 },
-	    .echo = { true, true }, .hold = USEC_S(30), .silence = USEC_MS(200),
-	    .spacing = USEC_MS(100), .idle = USEC_S(2) };
-	struct rng rng = rng_system();
-	struct mon_action a;
-	struct monitor *m;
-	struct mon_status st;
-	usec_t now = USEC_S(1);
-	bool known;
-
-	armed = true;
-	m = monitor_new(&rng);
-	for (unsigned i = 0; m != NULL && i < 3; i++) {
-		conf.connection = i % 2 + 1;
-		conf.tunnel[0] = 2 * conf.connection - 1;
-		conf.tunnel[1] = 2 * conf.connection;
-		conf.n = i < 2 ? 2 : 1;
-		monitor_input(m, now, &(struct mon_fact){ .kind = MON_SET,
-			.connection = conf.connection, .conf = &conf });
-		for (unsigned t = 1; t <= 4; t++)
-			monitor_input(m, now, &(struct mon_fact){ .kind = MON_UP, .tunnel = t });
-		for (unsigned k = 0; k < 20; k++, now += USEC_MS(100)) {
-			monitor_input(m, now, &(struct mon_fact){ .kind = MON_SAMPLE, .tunnel = 1,
-				.last_out = now });
-			monitor_tick(m, now);
-			while (monitor_next(m, &a))
-				;
-		}
-	}
-	armed = false;
-	/* Watched with both tunnels, or not at all. */
-	for (unsigned c = 1; m != NULL && c <= 2; c++) {
-		known = monitor_status(m, 2 * c - 1, &st);
-		ck_assert(c == 1 || known == monitor_status(m, 2 * c, &st));
-	}
-	monitor_free(m);
-}
-
-START_TEST(a_connection_is_watched_or_not)
-{
-	ck_assert_uint_ge(failing_each(watch_all), 8);
-}
-END_TEST
-
-/* ---- ESP -------------------------------------------------------------------------------- */
-
-static struct secrets *pool;
-static struct aead_set *aeads;
-
-static void
-child_of(struct child_sa *c, uint32_t spi)
-{
-	struct prefix all;
-
-	memset(c, 0, sizeof(*c));
-	ck_assert(prefix_parse("0.0.0.0/0", true, &all));
-	c->tunnel = 1;
-	c->spi_in = spi;
-	c->spi_out = spi + 1;
-	c->aead = AEAD_AES_GCM_16_256;
-	c->window = 1024;
-	c->key_len = 36;
-	c->ts_local.n = c->ts_remote.n = 1;
-	c->ts_local.ts[0] = c->ts_remote.ts[0] = ts_from_prefix(&all);
-}
-
-static struct esp_path *
-path_of(void)
-{
-	struct esp_path *p = calloc(1, sizeof(*p));
-
-	if (p == NULL)
-		return NULL;
-	p->device = 7;
-	p->n = 1;
-	p->t[0].tunnel = 1;
-	return p;
-}
-
-/* Give a command; what it did not take is still ours. */
-static void
-give(struct esp *e, struct esp_cmd cmd)
-{
-	if (cmd.kind == ESP_CMD_PATH_SET ? cmd.path == NULL : cmd.kind <= ESP_CMD_SA_OUT &&
-	    cmd.sa == NULL)
-		return;
-	if (e != NULL && esp_command(e, USEC_S(1), &cmd))
-		return;
-	if (cmd.kind == ESP_CMD_PATH_SET)
-		esp_path_free(cmd.path);
-	else if (cmd.kind <= ESP_CMD_SA_OUT)
-		esp_sa_free(pool, cmd.sa);
-}
-
-static void
-esp_life(void)
-{
-	static const uint8_t key[16];
-	struct child_sa c[2];
-	struct esp_event ev;
-	struct esp *e;
-	bool stopped;
-
-	child_of(&c[0], 0x1000);
-	child_of(&c[1], 0x2000);
-	armed = true;
-	e = esp_new(aeads, key);
-	for (unsigned i = 0; i < 2; i++) {
-		give(e, (struct esp_cmd){ .kind = ESP_CMD_PATH_SET, .path = path_of() });
-		give(e, (struct esp_cmd){ .kind = ESP_CMD_ENDPOINT, .tunnel = 1 });
-		give(e, (struct esp_cmd){ .kind = ESP_CMD_SA_IN,
-			.sa = esp_sa_in_new(pool, aeads, &c[i]) });
-		give(e, (struct esp_cmd){ .kind = ESP_CMD_SA_OUT,
-			.sa = esp_sa_out_new(pool, aeads, &c[i], 0) });
-	}
-	stopped = e == NULL ||
-	    esp_command(e, USEC_S(1), &(struct esp_cmd){ .kind = ESP_CMD_STOP });
-	armed = false;
-	ck_assert(stopped);
-	/* Each comes back once; the pool says whether all did. */
-	while (e != NULL && esp_event(e, &ev)) {
-		if (ev.kind == ESP_EV_SA_BACK)
-			esp_sa_free(pool, ev.sa);
-		else if (ev.kind == ESP_EV_PATH_BACK)
-			esp_path_free(ev.path);
-	}
-	ck_assert_uint_eq(secrets_used(pool), 0);
-	if (e != NULL)
-		esp_free(e);
-}
-
-START_TEST(esp_gives_everything_back)
-{
-	pool = secrets_new();
-	aeads = aead_set_new();
-	ck_assert_uint_ge(failing_each(esp_life), 15);
-	aead_set_free(aeads);
-	secrets_free(pool);
-}
-END_TEST
-
 static void
 fill(TCase *tc)
 {
@@ -666,8 +525,6 @@ fill(TCase *tc)
 	tcase_add_test(tc, clients_are_served_or_cut_off);
 	tcase_add_test(tc, connections_come_whole_or_not);
 	tcase_add_test(tc, a_start_may_fail);
-	tcase_add_test(tc, a_connection_is_watched_or_not);
-	tcase_add_test(tc, esp_gives_everything_back);
 }
 
 UNIT_MAIN("sim/scarce", fill)
