@@ -47,6 +47,7 @@ silence_libevent(int severity, const char *line)
 static struct fix fix;
 static struct config *whole;		/* of the same text, with all the memory it wants */
 static const char *text;
+static unsigned wordless;		/* refusals that did not say why */
 
 static void
 read_config(void)
@@ -61,6 +62,7 @@ read_config(void)
 	armed = true;
 	c = config_parse(fix.name, text, strlen(text), s, &e, &w);
 	armed = false;
+	wordless += c == NULL && e.n == 0;
 	/* All of it or nothing: never one that lacks something silently. */
 	ck_assert(c == NULL || whole != NULL);
 	ck_assert(whole == NULL || c != NULL || failing_countdown == 0);
@@ -125,7 +127,9 @@ START_TEST(a_configuration_is_read_whole_or_not)
 	text = config_case(_i);
 	whole = fix_load(&fix, text);
 	ck_assert_int_eq(whole != NULL, _i < 2);
+	wordless = 0;
 	ck_assert_uint_ge(failing_each(read_config), 5);
+	ck_assert_uint_le(wordless, 2);	/* without memory for the list of lines, or for its one */
 	fix_fini(&fix);
 }
 END_TEST
