@@ -75,11 +75,13 @@ drain(struct ike *ike)
 	struct ike_action a;
 
 	while (ike_next(ike, &a)) {
-		assert(a.kind != IKE_SA_IN && a.kind != IKE_UP);	/* nobody has proved anything */
+		/* nobody has proved anything */
+		assert(a.kind != IKE_SA_IN && a.kind != IKE_UP);
 		if (a.kind != IKE_WORK)
 			continue;
 		ike_job_run(a.job);
-		ike_input(ike, USEC_S(2), &(struct ike_fact){ .kind = IKE_WORK_DONE, .job = a.job });
+		ike_input(ike, USEC_S(2), &(struct ike_fact){
+			.kind = IKE_WORK_DONE, .job = a.job });
 	}
 }
 

@@ -3,6 +3,7 @@
 
 #include "ike/payload.h"
 #include "ike/proposal.h"
+#include "ike/ts.h"
 #include "tests/unit/unit.h"
 
 /*
@@ -125,10 +126,58 @@ START_TEST(no_number_but_ours)
 }
 END_TEST
 
+enum reader { READ_SA, READ_TS, READ_DELETE };
+
+static bool
+reads(enum reader reader, const uint8_t *body, size_t len)
+{
+	static struct ts_list ts;
+	static struct sa sa;
+	struct pld_delete d;
+
+	switch (reader) {
+	case READ_SA:
+		return sa_parse(rd_init(body, len), &sa);
+	case READ_TS:
+		return ts_parse(rd_init(body, len), &ts);
+	case READ_DELETE:
+		return pld_delete_parse(rd_init(body, len), &d);
+	}
+	return false;
+}
+
+/* Bodies with a length inside, at `at`; it is right as it stands. */
+static const struct {
+	enum reader reader;
+	size_t at, len;
+	uint8_t body[24];
+} inner[] = {
+	{ READ_SA, 3, 20, { 0, 0, 0, 20, 1, 1, 0, 1, 0, 0, 0, 12, 1, 0, 0, 12, 128, 14, 1, 0 } },
+	{ READ_SA, 11, 20, { 0, 0, 0, 20, 1, 1, 0, 1, 0, 0, 0, 12, 1, 0, 0, 12, 128, 14, 1, 0 } },
+	{ READ_TS, 7, 20, { 1, 0, 0, 0, 7, 0, 0, 16, 0, 0, 255, 255, 1, 1, 1, 1, 2, 2, 2, 2 } },
+	{ READ_DELETE, 1, 12, { PROTO_ESP, 4, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8 } },
+};
+
+/* R16: a length within a payload that is zero, or anything but right, is refused, and holds no
+ * reader up. */
+START_TEST(only_the_right_length_is_read)
+{
+	uint8_t body[24];
+
+	memcpy(body, inner[_i].body, sizeof(body));
+	for (unsigned v = 0; v < 256; v++) {
+		body[inner[_i].at] = (uint8_t)v;
+		ck_assert_msg(reads(inner[_i].reader, body, inner[_i].len) ==
+		    (v == inner[_i].body[inner[_i].at]), "length %u", v);
+	}
+}
+END_TEST
+
 static void
 fill(TCase *tc)
 {
 	tcase_add_loop_test(tc, no_number_but_ours, 0, 4);
+	tcase_add_loop_test(tc, only_the_right_length_is_read, 0, (int)N_OF(inner));
 }
 
 UNIT_MAIN("sim/numbers", fill)
