@@ -163,6 +163,12 @@ spoiled(struct ike_sa *sa, struct child *c, const char *why)
 	return V_STAY;
 }
 
+void
+childx_spoiled(struct ike_sa *sa, const char *why)
+{
+	(void)spoiled(sa, child_find(sa->ike, sa->mine->child_spi), why);
+}
+
 static enum verdict
 finish(struct ike_sa *sa)
 {
