@@ -334,7 +334,10 @@ check_bad_answer(const struct rig *r, const struct ike_sa *sa, enum request_kind
 		ck_assert(sa->state == SA_DELETING && sa->req.kind == REQ_IKE_DELETE);
 		break;
 	case REQ_CHILD_REKEY:
-		ck_assert(sa->state == SA_UP && sa->req.kind == REQ_NONE && sa->mine == NULL);
+		/* The peer has what was asked for, and is told to delete it. */
+		ck_assert(sa->state == SA_UP && sa->req.kind == REQ_CHILD_DELETE && sa->mine == NULL);
+		ck_assert(c->state == CHILD_DELETING && c->spi_in == sa->req.target);
+		c = c->next;
 		ck_assert(c->state == CHILD_UP && c->next == NULL && c->rekey_at > r->ike->now);
 		break;
 	case REQ_IKE_REKEY:
