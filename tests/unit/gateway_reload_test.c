@@ -91,7 +91,7 @@ START_TEST(each_change_is_one_operation_in_order)
 	struct gw_connection *branch = tap.r.g.connections->next;
 	static const char yaml[] =
 	    "connections:\n"
-	    "  alpha:\n    device: td-office\n    preset: tandem\n    networks: [10.20.0.0/16]\n"
+	    "  alpha:\n    device: td-office\n    preset: tandem\n    guard: always\n    networks: [10.20.0.0/16]\n"
 	    TAP_TUNNELS_OF("1")
 	    "  branch:\n    preset: tandem\n    mode: add\n    hold: 7s\n"
 	    "    networks: [10.30.0.0/16]\n" TAP_TUNNELS_OF("2");
@@ -102,8 +102,8 @@ START_TEST(each_change_is_one_operation_in_order)
 	    "ike del office/1\nesp tunnel-del office/1\n"
 	    "ike del office/2\nesp tunnel-del office/2\n"
 	    "mon del office\nesp path-del\nworker device-del\nhost tun-close td-office\n"
-	    "host route-add 10.20.0.0/16 guard\n"	/* of alpha now: without a gap */
-	    "host route-add 10.20.0.0/16 guard\n"
+	    "host route-add 10.20.0.0/16 guard kept\n"	/* of alpha now: without a gap */
+	    "host route-add 10.20.0.0/16 guard kept\n"
 	    "host tun-open td-office\nhost sysctl-set rp_filter td-office 2\n"
 	    "host link-set td-office up 1438\n"
 	    "host addr-add td-office 169.254.1.1/30\nhost addr-add td-office 169.254.1.5/30\n"
