@@ -91,7 +91,8 @@ START_TEST(each_change_is_one_operation_in_order)
 	struct gw_connection *branch = tap.r.g.connections->next;
 	static const char yaml[] =
 	    "connections:\n"
-	    "  alpha:\n    device: td-office\n    preset: tandem\n    guard: always\n    networks: [10.20.0.0/16]\n"
+	    "  alpha:\n    device: td-office\n    preset: tandem\n    guard: always\n"
+	    "    networks: [10.20.0.0/16]\n"
 	    TAP_TUNNELS_OF("1")
 	    "  branch:\n    preset: tandem\n    mode: add\n    hold: 7s\n"
 	    "    networks: [10.30.0.0/16]\n" TAP_TUNNELS_OF("2");

@@ -45,9 +45,12 @@ START_TEST(each_connection_is_looked_at_first)
 	}
 	ck_assert_uint_le(heap_deadline(&g->samples), tap.now);
 	(void)heard_of("");
+	tunnel(0)->c->touched = tunnel(2)->c->touched = false;
+	g->touched = NULL;
 	sample_due(g, tap.now);
 	/* not of one that is down, nor of one that the worker does not know */
 	expect_said("", "mon sample office/1 in=0 out=0\nmon sample office/2 in=0 out=0\n");
+	/* the monitor is asked about all of them again */
 	ck_assert(tunnel(0)->c->touched && tunnel(2)->c->touched);
 	sample_due(g, tap.now);
 	expect_said("", "");
@@ -113,11 +116,12 @@ END_TEST
 START_TEST(traffic_wakes_it)
 {
 	ck_assert(tunnel(0)->c->asleep && tunnel(2)->c->asleep);
-	tunnel(2)->c->asleep = false;
 	traffic(0, 0, 900);
 	tap.woken = true;
+	tap.counted[2] = tap.counted[3] = false;	/* nothing to be had */
 	sample_sleepers(g);
 	expect_said("", "mon sample office/1 in=0 out=900\nmon sample office/2 in=0 out=0\n");
+	ck_assert(!tunnel(2)->c->asleep && tunnel(2)->c->touched);
 	ck_assert(!tunnel(0)->c->asleep && tunnel(0)->c->touched);
 	sample_sleepers(g);			/* it is awake */
 	expect_said("", "");
