@@ -174,6 +174,7 @@ START_TEST(a_reload_answers_with_all_it_found)
 {
 	does("{\"verb\": \"reload\"}", "nothing changed", "");
 	ck_assert_uint_eq(json_array_size(json_object_get(answer, "errors")), 0);
+	ck_assert(json_is_array(json_object_get(answer, "warnings")));
 	ck_assert_uint_eq(json_array_size(json_object_get(answer, "warnings")), 0);
 	rig_file(&tap.r, "tandem.yaml", "colour: red\nconnections:\n  a:\n    size: 1\n");
 	refuses("{\"verb\": \"reload\"}", "has 4 mistakes; what was running goes on");
