@@ -112,8 +112,9 @@ START_TEST(each_change_is_one_operation_in_order)
 	    "esp path\nmon set alpha\nike set alpha/1\nike set alpha/2\n"
 	    "esp path\nmon set branch\nike set branch/1\nike set branch/2\n"
 	    "esp path\n");				/* the uplinks of the new one are looked at */
-	ck_assert_ptr_eq(tap.r.g.connections, branch);
-	ck_assert_str_eq(branch->next->conf->name, "alpha");
+	ck_assert_ptr_eq(gw_connection_find(&tap.r.g, "branch"), branch);
+	ck_assert_ptr_null(gw_connection_find(&tap.r.g, "office"));
+	ck_assert_ptr_nonnull(gw_connection_find(&tap.r.g, "alpha"));
 	all_look_at_the_new();
 }
 END_TEST

@@ -7,7 +7,7 @@
 #include "gateway_tap.h"
 
 /* The JSON of states that the test makes: every field with its value, null where it is not known.
- * A field that is added is added here; one that goes, or changes its meaning, is another schema. */
+ * Fields may be added; one that goes, or changes its meaning, is another schema. */
 
 static json_t *status;
 
@@ -46,14 +46,13 @@ tunnel_of(unsigned i, unsigned k)
 	return json_array_get(json_object_get(connection(i), "tunnels"), k);
 }
 
-/* All that is in `want` is in `o`, and all that is in `o` but not in `want` is in `others`. */
+/* Each field of `want` is there with its value. */
 static void
-is(const json_t *o, const char *want, const char *others)
+is(const json_t *o, const char *want)
 {
 	json_error_t err;
 	json_t *w = json_loads(want, 0, &err), *v;
 	const char *key;
-	char word[80];
 
 	ck_assert_msg(w != NULL, "%s: %s", err.text, want);
 	json_object_foreach(w, key, v) {
@@ -63,16 +62,8 @@ is(const json_t *o, const char *want, const char *others)
 		ck_assert_msg(got != NULL && json_equal(got, v), "%s is %s", key, text);
 		free(text);
 	}
-	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
-		snprintf(word, sizeof(word), " %s ", key);
-		ck_assert_msg(json_object_get(w, key) != NULL || strstr(others, word) != NULL,
-		    "%s is new", key);
-	}
 	json_decref(w);
 }
-
-static const char mon_fields[] = " verdict verdict_since_s verdict_reason judged_by rtt_ms jitter_ms "
-    "loss_percent last_heard_s ";
 
 /* ---- the whole ---------------------------------------------------------------------------- */
 
@@ -91,13 +82,13 @@ START_TEST(the_top_says_who_and_how)
 	    "\"uptime_s\": 60.0, \"state\": \"down\", \"netns\": %lld, \"secrets_locked\": %s}",
 	    TANDEM_SCHEMA, TANDEM_VERSION, (long long)findings_netns(),
 	    secrets_locked(tap.r.g.secrets) ? "true" : "false");
-	is(status, want, " connections drops packets batches ike ciphers ");
+	is(status, want);
 	is(json_object_get(status, "ike"), "{\"ike_sas\": 1, \"child_sas\": 2, \"half_open\": 3,"
 	    "\"jobs\": 4, \"datagrams_in\": 5, \"datagrams_out\": 6, \"retransmits\": 7,"
-	    "\"cookies\": 8, \"dropped\": 9, \"auth_failed\": 10}", "");
+	    "\"cookies\": 8, \"dropped\": 9, \"auth_failed\": 10}");
 	is(json_object_get(status, "packets"), "{\"out\": 11, \"out_made\": 12, \"out_sent\": 13,"
-	    "\"in\": 14, \"in_made\": 15, \"in_delivered\": 16, \"in_answered\": 17}", "");
-	is(json_object_get(status, "drops"), "{\"in-replay\": 18}", "");	/* no zeros */
+	    "\"in\": 14, \"in_made\": 15, \"in_delivered\": 16, \"in_answered\": 17}");
+	is(json_object_get(status, "drops"), "{\"in-replay\": 18}");	/* no zeros */
 	ck_assert_uint_gt(findings_netns(), 0);
 }
 END_TEST
@@ -113,7 +104,7 @@ START_TEST(batches_are_as_long_as_they_need)
 	look(NULL);
 	is(json_object_get(status, "batches"), "{\"datagrams_sent\": [5, 0, 0, 6],"
 	    "\"datagrams_received\": [0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,7],"
-	    "\"bytes_read\": [], \"bytes_written\": [0, 8], \"trains_refused\": 9}", "");
+	    "\"bytes_read\": [], \"bytes_written\": [0, 8], \"trains_refused\": 9}");
 }
 END_TEST
 
@@ -137,8 +128,7 @@ START_TEST(a_name_selects_one)
 {
 	look("branch");
 	ck_assert_uint_eq(json_array_size(json_object_get(status, "connections")), 1);
-	is(connection(0), "{\"name\": \"branch\"}", " state device mtu policy networks why failovers "
-	    "last_failover_s tunnels ");
+	is(connection(0), "{\"name\": \"branch\"}");
 	look("nobody");
 	ck_assert_uint_eq(json_array_size(json_object_get(status, "connections")), 0);
 }
@@ -151,7 +141,7 @@ START_TEST(a_connection_that_has_not_moved)
 	look(NULL);
 	is(connection(0), "{\"name\": \"office\", \"state\": \"down\", \"device\": \"td-office\","
 	    "\"mtu\": 1438, \"policy\": \"active-standby\", \"networks\": [\"10.20.0.0/16\"],"
-	    "\"why\": \"\", \"failovers\": 0, \"last_failover_s\": null}", " tunnels ");
+	    "\"why\": \"\", \"failovers\": 0, \"last_failover_s\": null}");
 	ck_assert_uint_eq(json_array_size(json_object_get(connection(0), "tunnels")), 2);
 }
 END_TEST
@@ -167,7 +157,7 @@ START_TEST(a_connection_that_has)
 	conf->policy = MON_ACTIVE_ACTIVE;
 	look(NULL);
 	is(connection(1), "{\"why\": \"tunnel 1: dead ?\", \"failovers\": 3, \"last_failover_s\": 2.5,"
-	    "\"policy\": \"active-active\"}", " name state device mtu networks tunnels ");
+	    "\"policy\": \"active-active\"}");
 	conf->policy = MON_PINNED;
 	look(NULL);
 	ck_assert_str_eq(json_string_value(json_object_get(connection(1), "policy")), "pinned");
@@ -228,7 +218,7 @@ START_TEST(a_tunnel_of_which_nothing_is_known)
 	    "\"inside_local6\": null, \"inside_peer6\": null, \"address_present\": true,"
 	    "\"carrier\": true, \"outer_mtu\": 0, \"reason\": \"\","
 	    "\"packets_out\": 0, \"bytes_out\": 0, \"packets_in\": 0, \"bytes_in\": 0, \"drops\": 0,"
-	    "\"last_in_s\": null, \"last_out_s\": null}", "");
+	    "\"last_in_s\": null, \"last_out_s\": null}");
 }
 END_TEST
 
@@ -280,8 +270,7 @@ START_TEST(a_tunnel_that_is_up)
 	    "\"selectors_local\": [\"10.1.0.0/16\"],"
 	    "\"selectors_remote\": [\"10.20.0.0/16\", \"fd20::/32\"],"
 	    "\"packets_out\": 1, \"bytes_out\": 2, \"packets_in\": 3, \"bytes_in\": 4, \"drops\": 5,"
-	    "\"last_in_s\": 0.25, \"last_out_s\": null}", " name index inside_local inside_peer "
-	    "inside_local6 inside_peer6 address_present carrier ");
+	    "\"last_in_s\": 0.25, \"last_out_s\": null}");
 }
 END_TEST
 
@@ -298,6 +287,7 @@ START_TEST(a_tunnel_that_is_down_says_why)
 
 	tap.ike_known[0] = true;
 	st->next_try_at = tap.now + USEC_MS(1500);
+	st->esp.esn = true;			/* of the Child SA that was */
 	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
 		st->state = at[i].state;
 		look(NULL);
@@ -310,10 +300,7 @@ START_TEST(a_tunnel_that_is_down_says_why)
 	    "\"esn\": false, \"ike_spi_i\": null, \"ike_spi_r\": null, \"spi_in\": null,"
 	    "\"spi_out\": null, \"ike_since_s\": null, \"child_since_s\": null,"
 	    "\"ike_rekey_in_s\": null, \"rekey_in_s\": null, \"selectors_local\": [],"
-	    "\"selectors_remote\": []}", " name index since_s live local remote remote_ip inside_local "
-	    "inside_peer inside_local6 inside_peer6 address_present carrier outer_mtu packets_out "
-	    "bytes_out packets_in bytes_in drops last_in_s last_out_s initiator peer_is_tandem "
-	    "nat_local nat_remote ike_rekeys rekeys attempts ");
+	    "\"selectors_remote\": []}");
 	tunnel(0)->present = tunnel(0)->carrier = false;
 	st->next_try_at = USEC_NEVER;
 	look(NULL);
@@ -325,38 +312,23 @@ START_TEST(a_tunnel_that_is_down_says_why)
 }
 END_TEST
 
-static void
-mon_is(unsigned i, const char *want)
-{
-	json_t *o = json_object();
-	const char *key;
-	json_t *v;
-	char word[80];
-
-	look(NULL);
-	json_object_foreach(tunnel_of(0, i), key, v) {
-		snprintf(word, sizeof(word), " %s ", key);
-		if (strstr(mon_fields, word) != NULL)
-			json_object_set(o, key, v);
-	}
-	is(o, want, "");
-	ck_assert_uint_eq(json_object_size(o), 8);
-	json_decref(o);
-}
-
 START_TEST(the_monitor_gives_its_verdict)
 {
 	struct mon_status *m = &tap.mon_status[0];
 
+	look(NULL);				/* it does not watch it: no word of it */
+	ck_assert_ptr_null(json_object_get(tunnel_of(0, 0), "verdict"));
 	tap.mon_known[0] = true;
 	*m = (struct mon_status){ .verdict = MON_V_UP };	/* no question has been asked yet */
-	mon_is(0, "{\"verdict\": \"up\", \"verdict_since_s\": null, \"verdict_reason\": \"\","
+	look(NULL);
+	is(tunnel_of(0, 0), "{\"verdict\": \"up\", \"verdict_since_s\": null, \"verdict_reason\": \"\","
 	    "\"judged_by\": \"ike\", \"rtt_ms\": null, \"jitter_ms\": null, \"loss_percent\": null,"
 	    "\"last_heard_s\": null}");
 	*m = (struct mon_status){ .verdict = MON_V_HELD, .since = tap.now - USEC_S(2), .by_echo = true,
 	    .rtt = 12500, .jitter = 500, .loss_permille = 15, .asked = 7,
 	    .last_heard = tap.now - USEC_MS(125), .reason = "well again" };
-	mon_is(0, "{\"verdict\": \"held\", \"verdict_since_s\": 2.0,"
+	look(NULL);
+	is(tunnel_of(0, 0), "{\"verdict\": \"held\", \"verdict_since_s\": 2.0,"
 	    "\"verdict_reason\": \"well again\", \"judged_by\": \"echo\", \"rtt_ms\": 12.5,"
 	    "\"jitter_ms\": 0.5, \"loss_percent\": 1.5, \"last_heard_s\": 0.125}");
 	m->asked = 0;
