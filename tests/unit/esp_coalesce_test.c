@@ -233,6 +233,26 @@ START_TEST(order_within_a_flow_is_kept)
 }
 END_TEST
 
+/* A fragment has no ports: it may be of any flow, so it ends them all. */
+START_TEST(a_fragment_ends_every_flow)
+{
+	struct burst b = burst_of(1, false, false), other = burst_of(2, false, false);
+	struct burst third = burst_of(3, false, true);
+	uint8_t data[SLOT];
+	size_t len = segment(&third, 0, data);
+
+	put16(data + 6, 0x2000);
+	put16(data + 10, 0);
+	put16(data + 10, sum_of(data, 20, 0));
+	ck_assert(!comes(&b, 0));
+	ck_assert(!comes(&other, 0));
+	ck_assert(comes(&other, 1));
+	ck_assert(!arrives(data, len, BOTH));
+	ck_assert(!comes(&b, 1));
+	ck_assert(!comes(&other, 2));
+}
+END_TEST
+
 /* As many as there is room for grow side by side; of one more the newest does. */
 START_TEST(there_is_room_for_so_many_flows)
 {
@@ -316,6 +336,7 @@ fill(TCase *tc)
 	tcase_add_test(tc, what_ends_a_super_packet);
 	tcase_add_test(tc, only_what_the_device_takes);
 	tcase_add_test(tc, order_within_a_flow_is_kept);
+	tcase_add_test(tc, a_fragment_ends_every_flow);
 	tcase_add_test(tc, there_is_room_for_so_many_flows);
 	tcase_add_test(tc, the_next_place_is_guessed);
 	tcase_add_loop_test(tc, a_burst_stays_together, 0, 4);

@@ -325,7 +325,7 @@ END_TEST
 static void
 fill(TCase *tc)
 {
-	tcase_add_loop_test(tc, the_stream_is_the_same, 0, RIG_SLOW ? 24 : 80);
+	tcase_add_loop_test(tc, the_stream_is_the_same, 0, RIG_SLOW ? 24 : 60);
 	tcase_add_loop_test(tc, too_big_with_df_is_answered, 0, 4);
 	tcase_add_test(tc, too_big_tcp_is_split_smaller);
 	tcase_add_test(tc, too_big_udp_is_cut);
