@@ -65,6 +65,9 @@ END_TEST
 /* A torn or foreign file is not believed in part: values of a stranger would go into sysctls. */
 START_TEST(a_torn_state_is_refused)
 {
+	static const char *const odd[] = { "sysctl 0 - 0 1\n", "sysctl 9 - 0 1\n",
+		"sysctl 3 ../x 1 2\n", "sysctl 3 sixteen-letters- 1 2\n", "sysctl 3 eth0 1 2 3\n",
+		"sysctl 3 eth0 1\n", "\n" };
 	struct state_sysctl s[2], got[4];
 	char text[512];
 	size_t len, line;
@@ -86,6 +89,11 @@ START_TEST(a_torn_state_is_refused)
 	put(text, len);
 	ck_assert_uint_eq(state_read(file, got, 4), 0);
 	text[len - 2] = '2';
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		memcpy(text + line, odd[i], strlen(odd[i]));
+		put(text, line + strlen(odd[i]));
+		ck_assert_msg(state_read(file, got, 4) == 0, "%s", odd[i]);
+	}
 	text[strlen("tandem-state 1\nboot ")] ^= 1;
 	put(text, len);
 	ck_assert_uint_eq(state_read(file, got, 4), 0);
