@@ -23,7 +23,8 @@ setup(void)
 static bool
 arrives(const uint8_t *data, size_t len, unsigned takes)
 {
-	struct pkt p = { .buf = slot[slots], .cap = SLOT, .off = 64, .len = (uint32_t)len, .device = 8 };
+	struct pkt p = { .buf = slot[slots], .cap = SLOT, .off = 64, .len = (uint32_t)len,
+		.device = 8 };
 	struct co_seen seen;
 	struct inner in;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Of esp/in.c and the way out in engine.c; what is dropped, and by which number, is in its neighbours. */
+/* Of esp/in.c and the way out in engine.c; drops and sequence numbers are in its neighbours. */
 #include "esp/engine.h"
 #include "esp_rig.h"
 

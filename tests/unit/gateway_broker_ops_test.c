@@ -8,7 +8,8 @@
 #include "gateway/broker_ops.h"
 #include "tests/unit/tun_ns.h"
 
-/* What judges, and routes in a namespace of its own; the whole broker is in tests/netns/broker_test.c. */
+/* What judges, and guards in a namespace of its own; the whole broker is in
+ * tests/netns/broker_test.c. */
 
 static struct host_request
 request(enum host_op op, const char *name)

@@ -38,7 +38,8 @@ route(const char *to, const char *name, bool guard)
 START_TEST(the_record_knows_what_is_the_same)
 {
 	struct record r = { .state = "/nonexistent/state" };
-	struct host_request tun = request(HOST_TUN_OPEN, "td0"), via = route("10.0.0.0/8", "td0", false);
+	struct host_request tun = request(HOST_TUN_OPEN, "td0");
+	struct host_request via = route("10.0.0.0/8", "td0", false);
 	struct host_request guard = route("10.0.0.0/8", "", true), udp = request(HOST_UDP_OPEN, "td0");
 	struct record_object *x;
 	int fds[2];

@@ -47,7 +47,8 @@ start(void)
 	struct gw_conf conf = { .broker = -1 };
 	int pair[2];
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+	    pair), 0);
 	snprintf(conf.config_path, sizeof(conf.config_path), "%s", f.name);
 	snprintf(conf.socket_path, sizeof(conf.socket_path), "%s", socket_path);
 	conf.broker = pair[0];
@@ -136,7 +137,8 @@ serve(const char *until)
 			return false;
 		ck_assert_int_eq(err, 0);
 		snprintf(line, sizeof(line), "%s %s%s%s\n", host_op_name(q.op), q.name,
-		    q.unreachable ? "guard" : "", q.op == HOST_ROUTE_ADD && q.prefix.ip.b[1] == 9 ? " 10.9" : "");
+		    q.unreachable ? "guard" : "",
+		    q.op == HOST_ROUTE_ADD && q.prefix.ip.b[1] == 9 ? " 10.9" : "");
 		ck_assert_uint_lt(strlen(asked) + strlen(line), sizeof(asked));
 		strcat(asked, line);
 		answer(&q);

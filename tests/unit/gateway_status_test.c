@@ -57,7 +57,8 @@ is(const json_t *o, const char *want)
 	ck_assert_msg(w != NULL, "%s: %s", err.text, want);
 	json_object_foreach(w, key, v) {
 		const json_t *got = json_object_get(o, key);
-		char *text = got != NULL ? json_dumps(got, JSON_ENCODE_ANY | JSON_COMPACT) : strdup("missing");
+		char *text = got != NULL ? json_dumps(got, JSON_ENCODE_ANY | JSON_COMPACT) :
+		    strdup("missing");
 
 		ck_assert_msg(got != NULL && json_equal(got, v), "%s is %s", key, text);
 		free(text);

@@ -181,7 +181,8 @@ END_TEST
 
 START_TEST(secrets_are_compared_by_content)
 {
-	static const uint8_t one[] = "the same secret", two[] = "the same secret", other[] = "the same secreT";
+	static const uint8_t one[] = "the same secret", two[] = "the same secret";
+	static const uint8_t other[] = "the same secreT";
 	const struct key *k = &keys[KEY_PSK_FILE];
 
 	set(&a, KEY_PSK_FILE, "here");
