@@ -70,9 +70,11 @@ $(B)/%.o: %.c Makefile
 .SECONDEXPANSION:
 libs_of  = $(foreach f,$(USES_$(1)),$(call lib,$(f)))
 layer    = $(call libs_of,$(firstword $(subst _, ,$(notdir $(1)))))
+# A test that defines __wrap_X stands in for X, wherever another file calls it.
+wraps    = $(patsubst %,-Wl$(comma)--wrap=%,$(shell nm $(1) | sed -n 's/.* T __wrap_//p'))
 $(UNIT) $(BENCH): $(B)/%: $(B)/tests/%.o $$(call layer,$$*)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(CHECK) $(LDLIBS)
+	$(LINK) $(call wraps,$<) -o $@ $^ $(CHECK) $(LDLIBS)
 
 $(SIM): $(B)/%: $(B)/tests/%.o $(WORLD) $(call libs_of,sim)
 	@mkdir -p $(@D)

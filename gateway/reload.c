@@ -56,9 +56,8 @@ apply(struct gw *g, const struct config_op *op, const struct config *to)
 		(void)connection_add(g, op->to);
 		return;
 	case CONFIG_GATEWAY_LIVE:
+	case CONFIG_GATEWAY_RESTART:		/* what else changed beside the ports is done */
 		log_level_set(to->log);
-		return;
-	case CONFIG_GATEWAY_RESTART:
 		return;
 	}
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Of tun/netlink.c and netlink_route.c. */
 #include "unit.h"
 
 #include <errno.h>

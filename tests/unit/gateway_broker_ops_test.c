@@ -2,17 +2,14 @@
 #include "unit.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "gateway/broker_claim.h"
 #include "gateway/broker_ops.h"
-#include "gateway/broker_record.h"
+#include "tests/unit/tun_ns.h"
 
-/* What needs a kernel and root is in tests/netns/broker_test.c; here is what judges and remembers. */
+/* What judges, and guards in a namespace of its own; the whole broker is in
+ * tests/netns/broker_test.c. */
 
 static struct host_request
 request(enum host_op op, const char *name)
@@ -195,154 +192,72 @@ START_TEST(only_devices_of_ours)
 }
 END_TEST
 
-START_TEST(the_record_knows_what_is_the_same)
+/* Done and recorded once; asked for again it was there; undone once. */
+START_TEST(what_is_asked_for_is_done_and_recorded)
 {
-	struct record r = { .state = "/nonexistent/state" };
-	struct host_request tun = request(HOST_TUN_OPEN, "td0"), via = route("10.0.0.0/8", "td0", false);
-	struct host_request guard = route("10.0.0.0/8", "", true), udp = request(HOST_UDP_OPEN, "td0");
-	struct record_object *x;
-	int fds[2];
+	struct host_request q = route("10.7.0.0/16", "", true);
+	struct nl_route list[4];
+	struct host_answer a;
+	struct record r;
 
-	udp.local = (struct endpoint){ .ip.family = AF_INET, .port = 500 };
-	guard.metric = HOST_GUARD_METRIC;
-	ck_assert_int_eq(pipe(fds), 0);
-	ck_assert(record_room(&r, true));
-	record_add(&r, &tun, fds[0], true);
-	record_add(&r, &via, -1, true);
-	record_add(&r, &guard, -1, true);
-	record_add(&r, &udp, fds[1], true);
-	ck_assert_uint_eq(r.fds, 2);
-	x = record_device(&r, "td0\0\0\0\0\0\0\0\0\0\0\0\0");
-	ck_assert_ptr_nonnull(x);
-	ck_assert_int_eq(x->fd, fds[0]);
-	ck_assert_ptr_nonnull(record_find(&r, &guard, HOST_ROUTE_ADD));
-	guard.prefix.len = 9;
-	ck_assert_ptr_null(record_find(&r, &guard, HOST_ROUTE_ADD));
-	via.metric = 1;
-	ck_assert_ptr_null(record_find(&r, &via, HOST_ROUTE_ADD));
-	record_forget_device(&r, x->what.name);
-	ck_assert_uint_eq(r.n, 2);		/* the guard and the socket stay */
-	ck_assert_uint_eq(r.fds, 1);
-	ck_assert_int_ne(close(fds[0]), 0);	/* it was closed */
+	if (!own_netns())
+		return;
+	ck_assert_int_eq(record_init(&r, "/nonexistent/state"), 0);
+	broker_execute(&r, &q, &a);
+	ck_assert_int_eq(a.err, 0);
+	ck_assert(!a.existed && a.fd == -1);
+	ck_assert_uint_eq(r.n, 1);
+	ck_assert(r.obj[0].wanted);
+	ck_assert_int_eq(nl_route_list(r.nl, HOST_ROUTE_PROTO, list, 4), 1);
+	ck_assert(list[0].unreachable && list[0].metric == HOST_GUARD_METRIC);
+	q.id = 9;
+	q.keep_guards = true;			/* a wish that has changed is remembered */
+	broker_execute(&r, &q, &a);
+	ck_assert(a.err == 0 && a.existed && a.id == 9 && a.op == HOST_ROUTE_ADD);
+	ck_assert_uint_eq(r.n, 1);
+	ck_assert(r.obj[0].what.keep_guards);
+	q.op = HOST_ROUTE_DEL;
+	broker_execute(&r, &q, &a);
+	ck_assert_int_eq(a.err, 0);
+	ck_assert_uint_eq(r.n, 0);
+	ck_assert_int_eq(nl_route_list(r.nl, HOST_ROUTE_PROTO, list, 4), 0);
+	broker_execute(&r, &q, &a);
+	ck_assert_int_eq(a.err, -ENOENT);
 	record_fini(&r);
-	ck_assert_int_ne(close(fds[1]), 0);
 }
 END_TEST
 
-static char dir[64], file[96];
+/* What belongs to the loop, and what is not well formed, is refused with a sentence. */
+START_TEST(other_requests_are_refused)
+{
+	static const enum host_op loops[] = { HOST_LIST, HOST_STOP, HOST_READY };
+	struct record r = { .state = "/nonexistent/state" };
+	struct host_request q;
+	struct host_answer a;
+
+	for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
+		q = request(loops[i], "");
+		broker_execute(&r, &q, &a);
+		ck_assert_int_eq(a.err, -EINVAL);
+	}
+	q = request(HOST_TUN_OPEN, "../x");
+	broker_execute(&r, &q, &a);
+	ck_assert_int_lt(a.err, 0);
+	ck_assert_str_ne(a.text, "");
+	ck_assert_uint_eq(r.n, 0);
+}
+END_TEST
 
 static void
-make_dir(void)
+setup(void)
 {
 	log_level_set(LOG_LEVEL_ERROR);
-	strcpy(dir, "/tmp/tandem-unit-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(file, sizeof(file), "%s/state", dir);
 }
-
-static void
-remove_dir(void)
-{
-	(void)unlink(file);
-	(void)rmdir(dir);
-}
-
-static void
-put(const char *text, size_t len)
-{
-	FILE *f = fopen(file, "w");
-
-	ck_assert_ptr_nonnull(f);
-	ck_assert_uint_eq(fwrite(text, 1, len, f), len);
-	fclose(f);
-}
-
-START_TEST(the_state_survives)
-{
-	struct state_sysctl s[2], got[4];
-
-	memset(s, 0, sizeof(s));
-	s[0] = (struct state_sysctl){ .which = HOST_SYSCTL_FORWARD4, .was = 0, .set = 1 };
-	s[1] = (struct state_sysctl){ .which = HOST_SYSCTL_RP_FILTER, .name = "eth0", .was = 1, .set = 2 };
-	ck_assert_uint_eq(state_read(file, got, 4), 0);
-	ck_assert_int_eq(state_write(file, s, 2), 0);
-	ck_assert_uint_eq(state_read(file, got, 4), 2);
-	ck_assert_mem_eq(s, got, sizeof(s));
-	ck_assert_uint_eq(state_read(file, got, 1), 1);
-	ck_assert_int_eq(state_write(file, s, 0), 0);
-	ck_assert_int_ne(access(file, F_OK), 0);
-	ck_assert_int_eq(state_write(file, s, 0), 0);
-	ck_assert_int_eq(state_write("/nonexistent/state", s, 2), -ENOENT);
-}
-END_TEST
-
-/* A torn or foreign file is not believed in part: values of a stranger would go into sysctls. */
-START_TEST(a_torn_state_is_refused)
-{
-	struct state_sysctl s[2], got[4];
-	char text[512];
-	size_t len, line;
-	FILE *f;
-
-	memset(s, 0, sizeof(s));
-	s[0] = (struct state_sysctl){ .which = HOST_SYSCTL_FORWARD4, .was = 0, .set = 1 };
-	s[1] = (struct state_sysctl){ .which = HOST_SYSCTL_RP_FILTER, .name = "eth0", .was = 1, .set = 2 };
-	ck_assert_int_eq(state_write(file, s, 2), 0);
-	ck_assert_ptr_nonnull(f = fopen(file, "r"));
-	len = fread(text, 1, sizeof(text), f);
-	fclose(f);
-	line = len - strlen("sysctl 3 eth0 1 2\n");
-	for (size_t n = 0; n < len; n++) {
-		put(text, n);
-		ck_assert_msg(state_read(file, got, 4) == (n == line ? 1u : 0u), "at %zu", n);
-	}
-	text[len - 2] = 'x';
-	put(text, len);
-	ck_assert_uint_eq(state_read(file, got, 4), 0);
-	text[len - 2] = '2';
-	text[strlen("tandem-state 1\nboot ")] ^= 1;
-	put(text, len);
-	ck_assert_uint_eq(state_read(file, got, 4), 0);
-}
-END_TEST
-
-START_TEST(a_full_disk_is_no_failure)
-{
-	struct state_sysctl s = { .which = HOST_SYSCTL_FORWARD4, .set = 1 };
-
-	if (access("/dev/full", W_OK) != 0)
-		return;
-	/* What is written aside goes to a device that is always full. */
-	snprintf(file, sizeof(file), "%s/state.new", dir);
-	ck_assert_int_eq(symlink("/dev/full", file), 0);
-	snprintf(file, sizeof(file), "%s/state", dir);
-	ck_assert_int_eq(state_write(file, &s, 1), -ENOSPC);
-	ck_assert_int_ne(access(file, F_OK), 0);
-}
-END_TEST
-
-START_TEST(a_lock_says_who_holds_it)
-{
-	char why[300] = "", pid[16];
-	int a, b;
-
-	ck_assert_int_eq(claim_lock(file, &a, why, sizeof(why)), 0);
-	ck_assert_int_eq(claim_lock(file, &b, why, sizeof(why)), -EWOULDBLOCK);
-	ck_assert_int_eq(b, -1);
-	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	ck_assert_ptr_nonnull(strstr(why, pid));
-	ck_assert_ptr_nonnull(strstr(why, file));
-	close(a);
-	ck_assert_int_eq(claim_lock(file, &b, why, sizeof(why)), 0);
-	close(b);
-	ck_assert_int_eq(claim_lock("/nonexistent/lock", &b, why, sizeof(why)), -ENOENT);
-}
-END_TEST
 
 static void
 fill(TCase *t)
 {
-	tcase_add_checked_fixture(t, make_dir, remove_dir);
+	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, names_are_within_bounds);
 	tcase_add_test(t, guards_are_kept_off_the_default_route);
 	tcase_add_test(t, routes_are_well_formed);
@@ -350,11 +265,8 @@ fill(TCase *t)
 	tcase_add_test(t, sysctls_are_from_a_fixed_list);
 	tcase_add_test(t, sockets_and_links_are_within_range);
 	tcase_add_test(t, only_devices_of_ours);
-	tcase_add_test(t, the_record_knows_what_is_the_same);
-	tcase_add_test(t, the_state_survives);
-	tcase_add_test(t, a_torn_state_is_refused);
-	tcase_add_test(t, a_full_disk_is_no_failure);
-	tcase_add_test(t, a_lock_says_who_holds_it);
+	tcase_add_test(t, what_is_asked_for_is_done_and_recorded);
+	tcase_add_test(t, other_requests_are_refused);
 }
 
-UNIT_MAIN("broker", fill)
+UNIT_MAIN("gateway/broker_ops", fill)
