@@ -510,12 +510,12 @@ __typeof__(nl_address_list) __wrap_nl_address_list;
 __typeof__(nl_way) __wrap_nl_way;
 
 int
-__wrap_nl_address_list(struct nl *nl, struct ip *out, unsigned max)
+__wrap_nl_address_list(struct nl *nl, struct prefix *out, unsigned max)
 {
 	(void)nl;
 	tap.listed++;
 	for (int i = 0; i < tap.here_n && i < (int)max; i++)
-		out[i] = tap.here[i];
+		out[i] = (struct prefix){ tap.here[i], (uint8_t)(ip_len(tap.here[i].family) * 8) };
 	return tap.here_n;
 }
 

@@ -152,8 +152,29 @@ START_TEST(an_address_that_is_not_configured_is_not_missed)
 	    "    local-id: a.example\n    tunnels: [{remote: 203.0.113.11}, {remote: 203.0.113.12}]\n");
 	tap.here_n = 0;
 	uplink_look(&tap.r.g);
-	expect_said("", "");
+	expect_said("ike", "");
 	ck_assert(tunnel(0)->present);
+}
+END_TEST
+
+/* What the peer must not claim to be is made anew when it is another, and only then. */
+START_TEST(other_addresses_make_the_path_anew)
+{
+	struct ip ours = ip_of("10.20.0.1");
+
+	ck_assert_uint_eq(tap.path->own_n, 2);		/* one of each family to answer from */
+	tap.here[tap.here_n++] = ours;			/* in the networks of office alone */
+	uplink_look(&tap.r.g);
+	expect_said("", "esp path\nesp path\n");	/* branch: another first address */
+	uplink_look(&tap.r.g);
+	expect_said("", "");
+	tap.here[tap.here_n++] = ip_of("203.0.113.250");	/* nobody could claim that */
+	uplink_look(&tap.r.g);
+	expect_said("", "");
+	tap.here_n = 3;
+	tap.here[tap.here_n++] = ip_of("10.20.0.2");
+	uplink_look(&tap.r.g);
+	expect_said("", "esp path\nesp path\n");
 }
 END_TEST
 
@@ -184,6 +205,7 @@ START_TEST(any_number_of_addresses_is_seen)
 		sprintf(text, "198.51.100.%d", i);
 		tap.here[i] = ip_of(text);
 	}
+	tap.here[TAP_HERE - 3] = ip_of("2001:db8::7");
 	tap.here[TAP_HERE - 1] = ip_of("192.0.2.1");
 	tap.here[TAP_HERE - 2] = ip_of("192.0.2.2");
 	tap.here_n = TAP_HERE;
@@ -204,6 +226,7 @@ fill(TCase *t)
 	tcase_add_test(t, another_mtu_makes_the_path_anew);
 	tcase_add_test(t, an_uplink_is_loosened_where_the_host_is_managed);
 	tcase_add_test(t, an_address_that_is_not_configured_is_not_missed);
+	tcase_add_test(t, other_addresses_make_the_path_anew);
 	tcase_add_test(t, a_list_that_cannot_be_had_says_nothing);
 	tcase_add_test(t, any_number_of_addresses_is_seen);
 }
