@@ -36,6 +36,7 @@ struct esp_tunnel {
 	usec_t moved_at;
 
 	stat_t out_packets, out_bytes, in_packets, in_bytes, drops, last_out, last_in;
+	stat_t gaps;			/* of all its inbound SAs, ended ones too */
 };
 
 struct tunnels {
