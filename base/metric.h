@@ -2,6 +2,7 @@
 #ifndef TANDEM_BASE_METRIC_H
 #define TANDEM_BASE_METRIC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -43,5 +44,11 @@ struct drop_info {
 };
 
 const struct drop_info *drop_info(enum drop d);	/* NULL when out of range */
+
+static inline bool
+drop_is_out(enum drop d)
+{
+	return d < DROP_IN_SHORT;
+}
 
 #endif

@@ -35,7 +35,10 @@ static void
 in_back(struct esp *e, struct esp_sa *sa)
 {
 	struct esp_tunnel *t = sa->owner;
+	uint64_t gaps = replay_unseen(&sa->replay);
 
+	stat_add(&sa->gaps, gaps);		/* nothing comes by it any more */
+	stat_add(&t->gaps, gaps);
 	if (sa->lingers)
 		linger_remove(e, sa);
 	sa->owner = NULL;

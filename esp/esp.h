@@ -54,6 +54,8 @@ struct esp_sa_stats {
 	uint64_t packets, bytes;	/* inner packets and bytes; in: with padding */
 	uint64_t seq;			/* highest sequence number, full 64 bits */
 	usec_t last;			/* when the last packet was sealed / opened; 0 never */
+	uint64_t gaps;			/* in: numbers whose packets never came: they left the window
+					 * unseen, or were not seen when the SA ended */
 };
 void		esp_sa_stats(const struct esp_sa *sa, struct esp_sa_stats *st);
 
@@ -248,6 +250,7 @@ struct esp_tunnel_stats {
 	uint64_t out_packets, out_bytes;	/* sealed */
 	uint64_t in_packets, in_bytes;		/* authentic, whatever became of them */
 	uint64_t drops;
+	uint64_t gaps;				/* of its inbound SAs, ended ones too */
 	usec_t last_out, last_in;		/* user or probe traffic; 0 never */
 };
 bool		esp_tunnel_stats(const struct esp *e, uint32_t tunnel, struct esp_tunnel_stats *st);

@@ -38,7 +38,7 @@ tell_moved(struct esp *e, struct esp_tunnel *t, const struct pkt *p)
 
 /* An authentic packet came by this SA: what the monitor and `status` live on. */
 static void
-heard(struct esp *e, struct esp_sa *sa, const struct pkt *p, bool newest)
+heard(struct esp *e, struct esp_sa *sa, const struct pkt *p, const struct opened *o)
 {
 	struct esp_tunnel *t = sa->owner;
 
@@ -48,7 +48,11 @@ heard(struct esp *e, struct esp_sa *sa, const struct pkt *p, bool newest)
 	stat_add(&sa->packets, 1);
 	stat_add(&sa->bytes, p->len);
 	stat_set(&sa->last, e->now);
-	if (newest && t->remote.ip.family != AF_UNSPEC && p->remote.ip.family != AF_UNSPEC &&
+	if (o->gaps > 0) {
+		stat_add(&sa->gaps, o->gaps);
+		stat_add(&t->gaps, o->gaps);
+	}
+	if (o->newest && t->remote.ip.family != AF_UNSPEC && p->remote.ip.family != AF_UNSPEC &&
 	    !endpoint_equal(&p->remote, &t->remote))
 		tell_moved(e, t, p);
 }
@@ -261,7 +265,7 @@ in_one(struct esp *e, struct pkt *p, struct way_in *to)
 		p->cap = ENGINE_IN;
 		p->off = (uint32_t)(o.body - p->buf);
 		p->len = (uint32_t)o.len;
-		heard(e, sa, p, o.newest);
+		heard(e, sa, p, &o);
 	}
 	if (why == PASS)
 		why = in_opened(e, sa, p, o.next, to);

@@ -64,6 +64,7 @@ clear(struct esp_tunnel *t)
 	stat_set(&t->in_packets, 0);
 	stat_set(&t->in_bytes, 0);
 	stat_set(&t->drops, 0);
+	stat_set(&t->gaps, 0);
 	stat_set(&t->last_out, 0);
 	stat_set(&t->last_in, 0);
 }

@@ -35,6 +35,7 @@ struct esp_tunnel {
 	usec_t moved_at;		/* last ESP_EV_MOVED since ESP_CMD_ENDPOINT; 0: none */
 
 	stat_t out_packets, out_bytes, in_packets, in_bytes, drops, last_out, last_in;
+	stat_t gaps;			/* of all its inbound SAs, ended ones too */
 };
 
 struct tunnels {

@@ -72,6 +72,7 @@ struct gw_sa {
 	uint32_t tunnel, spi_in, spi_out;
 	struct esp_sa *out;		/* not lent to the worker: not used yet, or not any more */
 	struct esp_sa *lent;		/* the same while the worker sends by it */
+	struct esp_sa *in;		/* the worker's; for its counters until it comes back */
 	bool used;			/* IKE has said once that it may be used */
 	struct endpoint local, remote;
 	enum aead_id aead;
@@ -101,7 +102,7 @@ struct gw {
 	struct gw_connection *connections;	/* in configured order */
 	struct map *tunnels;		/* id -> gw_tunnel */
 	struct map *sas;		/* spi_in -> gw_sa */
-	struct map *lent;		/* address of an outbound esp_sa at the worker -> its gw_sa */
+	struct map *lent;		/* address of an esp_sa at the worker -> its gw_sa */
 	struct heap samples;
 	struct gw_connection *touched;
 	uint32_t next_id;

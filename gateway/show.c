@@ -174,10 +174,13 @@ show_sa(const json_t *t, FILE *to)
 		return;
 	fprintf(to, LABEL "%s   ESP %s%s%s\n", "suite", str(t, "ike"), str(t, "esp"),
 	    json_is_true(json_object_get(t, "esn")) ? " (ESN)" : "", nat);
-	fprintf(to, LABEL "in %s, out %s%s%s\n", "traffic",
+	fprintf(to, LABEL "in %s, out %s%s%s", "traffic",
 	    bytes(num(t, "bytes_in"), a, sizeof(a)), bytes(num(t, "bytes_out"), b, sizeof(b)),
 	    known(t, "last_in_s") ? ", last heard " : "",
 	    known(t, "last_in_s") ? span(t, "last_in_s", since, sizeof(since)) : "");
+	if (num(t, "sequence_gaps") > 0)
+		fprintf(to, ", %.0f packets never came", num(t, "sequence_gaps"));
+	fputc('\n', to);
 	show_times(t, to);
 }
 

@@ -217,6 +217,7 @@ rekeyx_failed(struct ike_sa *sa, const char *why)
 	const char *close_why = sa->close_why;
 
 	story(sa, LOG_LEVEL_WARN, "ike-rekey-failed", "reason=\"%s\"", why);
+	sa->ike->totals.rekeys_failed++;
 	sa->close_why = NULL;
 	sa->rekey_at = again(sa->ike, RETRY_LATER);
 	ike_sa_drop_mine(sa);

@@ -345,6 +345,7 @@ tunnel_failed(struct tunnel *t, const char *why)
 	usec_t wait = back_off(t);
 
 	t->attempts++;
+	t->ike->totals.openings_failed++;
 	t->try_at = usec_add(t->ike->now, wait);
 	if (t->out != NULL)
 		return;
