@@ -215,7 +215,7 @@ in_opened(struct esp *e, struct esp_sa *sa, struct pkt *p, uint8_t next, struct 
 		return DROP_IN_DEVICE;
 	why = path_accepts(t->dev, &in.src);
 	if (why != PASS)
-		return why;
+		return why == DROP_IN_SOURCE && inner_is_link_multicast(&in.dst) ? DROP_IN_LINK : why;
 	if (is_for_us(t, &in) && probe_is_request(p, &in)) {
 		answer_echo(e, t, p, &in, to->wire);
 		return PASS;
