@@ -70,7 +70,7 @@ static json_t *
 no_answer(const struct cli *cli, const char *why)
 {
 	if (cli->json)
-		printf("{\"ok\": false, \"error\": \"%s\"}\n", why);
+		printf("{\"ok\": false, \"schema\": %d, \"error\": \"%s\"}\n", TANDEM_SCHEMA, why);
 	return NULL;
 }
 

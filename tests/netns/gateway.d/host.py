@@ -38,8 +38,11 @@ def in_the_way(t):
     expected = ["forward4-off", "forward6-off", "rp-filter-strict", "filter-forward", "port-taken"]
     t.check(all(code in found for code in expected), "check names all of them", found)
     code, _, err = a.command("check")
-    t.check(code == 0 and all(c in err for commands in found.values() for c in commands),
-            "for people too, with the commands")
+    t.check(code == 1 and all(c in err for commands in found.values() for c in commands),
+            "for people too, with the commands; exit code 1 with errors among them", code)
+    a.configure(config("a", top={"host": "manage"}))
+    t.check("forward4-off" not in findings(a), "forwarding is no matter with host: manage")
+    a.configure(config("a"))
     taken(t, a)
     for code in expected:
         for command in found.get(code, []):
@@ -47,6 +50,10 @@ def in_the_way(t):
         t.eventually(f"{code}: gone after `{'; '.join(found.get(code, []))}`",
                      lambda: code not in findings(a), 2, lambda: findings(a).get(code))
     t.check(findings(a) == {}, "nothing is in the way any more", findings(a))
+    lab.run("gw-a", "sysctl", "-q", "-w", "net.ipv4.conf.path1.rp_filter=1")
+    t.check(list(findings(a)) == ["rp-filter-strict"] and a.command("check")[0] == 0,
+            "a warning alone: exit code 0", findings(a))
+    lab.run("gw-a", "sysctl", "-q", "-w", "net.ipv4.conf.path1.rp_filter=0")
     a.start()
     b = t.site(lab, "b").start()
     t.wait_well(a, b)
