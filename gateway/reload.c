@@ -30,6 +30,25 @@ repoint(struct gw *g, const struct config *to)
 	}
 }
 
+/* The order of the file is the order of status. */
+static void
+reorder(struct gw *g, const struct config *to)
+{
+	struct gw_connection *rest = g->connections, *c, **from, **last = &g->connections;
+
+	for (size_t i = 0; i < to->connection_n; i++) {
+		for (from = &rest; *from != NULL; from = &(*from)->next)
+			if ((*from)->conf == &to->connection[i])
+				break;
+		if ((c = *from) == NULL)	/* there was no room for it */
+			continue;
+		*from = c->next;
+		*last = c;
+		last = &c->next;
+	}
+	*last = rest;
+}
+
 static void
 apply(struct gw *g, const struct config_op *op, const struct config *to)
 {
@@ -128,6 +147,7 @@ gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warn
 		apply(g, &ops[i], to);
 	}
 	repoint(g, to);
+	reorder(g, to);
 	g->config = to;
 	g->next = NULL;
 	config_free(from);
