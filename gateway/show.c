@@ -222,6 +222,8 @@ show_connection(const json_t *c, FILE *to, const struct look *l)
 	json_array_foreach(json_object_get(c, "networks"), i, v)
 		fprintf(to, " %s", json_is_string(v) ? json_string_value(v) : "-");
 	fputc('\n', to);
+	if (has(c, "device_error"))
+		fprintf(to, "  device     %s%s%s\n", l->bad, str(c, "device_error"), l->off);
 	if (num(c, "failovers") > 0)
 		fprintf(to, "  failovers  %d, last %s ago: %s\n", whole(c, "failovers"),
 		    span(c, "last_failover_s", ago, sizeof(ago)), str(c, "why"));

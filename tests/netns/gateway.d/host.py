@@ -76,6 +76,25 @@ def taken(t, a):
     t.check(all(f"code={c}" in a.log_text() for c in codes), "its log names all that is in the way")
 
 
+def device_taken(t):
+    """The name of the device is somebody else's: said, tried again, and used when it is free."""
+    lab = t.lab()
+    lab.run("gw-a", "ip", "link", "add", "td-to-b", "type", "veth")
+    a, b = t.site(lab, "a").start(), t.site(lab, "b").start()
+    t.wait_well(a, b)
+    code, out, _ = a.command("status")
+    t.check(code == 4 and "not ours" in out, "status: no traffic, and why",
+            [line.strip() for line in out.split("\n") if "not ours" in line])
+    lab.run("gw-a", "ip", "link", "del", "td-to-b")
+    t.eventually("the name is free: the device opens by itself", lambda: a.command("status")[0] == 0, 10)
+    t.check(a.conn()["device_error"] is None and "device-open" in a.log_text(), "and the error is gone")
+    t.pings("LAN A to LAN B", lab)
+    t.pings("the same by IPv6", lab, "fd00:b::2")
+    t.check({("10.2.0.0/24", "td-to-b"), ("fd00:b::/64", "td-to-b")} <= a.routes(), "its routes are there",
+            sorted(a.routes()))
+    t.check(a.stop() == 0 and a.routes() == set() and a.device() is None, "a clean stop leaves nothing")
+
+
 def full_disk(t):
     """State and socket on a file system without room."""
     lab = t.lab()
@@ -146,4 +165,4 @@ def running(t, a):
     return a.child.poll() is not None
 
 
-CASES = {"in-the-way": in_the_way, "full-disk": full_disk, "descriptors": descriptors}
+CASES = {"in-the-way": in_the_way, "device-taken": device_taken, "full-disk": full_disk, "descriptors": descriptors}
