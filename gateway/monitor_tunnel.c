@@ -79,6 +79,12 @@ mon_tun_carrier(struct monitor *m, struct mon_tun *t, usec_t now, bool present)
 	mon_tun_due(m, t, now);
 }
 
+bool
+mon_told_answers(const struct mon_tun *t)
+{
+	return t->told && t->echo && t->told_until != USEC_NEVER;
+}
+
 void
 mon_tun_told(struct monitor *m, struct mon_tun *t, usec_t now, bool dead)
 {

@@ -202,4 +202,22 @@ def pinned(t):
     t.eventually("pin: 1 by reload: it moves", lambda: a.live() == [1], 3)
 
 
-CASES = {"standby": standby, "by-hand": by_hand, "active-active": active_active, "pinned": pinned}
+def one_story(t):
+    """After a cut that is over, during the hold time, both ends say the same: exit code 0, not dead."""
+    lab = t.lab()
+    a, b = t.pair(lab, hold="6s")
+    child = lab.popen("lan-a", "ping", "-n", "-i", "0.02", "10.2.0.2")
+    lab.cut("1")
+    t.eventually("tunnel 1 cut: exit code 3 at both ends", lambda: exit_code(a) == exit_code(b) == 3, 3)
+    time.sleep(2)
+    lab.restore("1")
+    t.eventually("restored: exit code 0 at both ends, within the hold time",
+                 lambda: exit_code(a) == exit_code(b) == 0, 4)
+    t.check(a.live() == b.live() == [2], "while traffic still goes by tunnel 2", (a.live(), b.live()))
+    said = [s.tunnel(1)["verdict"] for s in (a, b)]
+    t.check(said == ["held", "held"], "both call tunnel 1 held", said)
+    t.eventually("and both return", lambda: a.live() == b.live() == [1], 10)
+    child.terminate()
+
+
+CASES = {"one-story": one_story, "standby": standby, "by-hand": by_hand, "active-active": active_active, "pinned": pinned}
