@@ -13,6 +13,7 @@
 #define SETTLED		USEC_S(10)	/* up for so long: the next loss is a new story */
 #define RETRY_FIRST	USEC_S(1)
 #define RETRY_MAX	USEC_S(60)	/* where retry_max is not configured */
+#define LOST_LIFE	USEC_S(2)	/* an opening that lost is waited for so much longer */
 
 /* ---- addresses ---- */
 
@@ -355,9 +356,45 @@ tunnel_lost(struct tunnel *t, const struct ike_sa *sa)
 		t->try_at = usec_add(t->ike->now, rng_below(&t->ike->env.rng, 200000));
 }
 
+/* Can whoever speaks from there to there mean no other tunnel than `t`? */
+static bool
+means_only(struct tunnel *t, const struct ike_sa *sa)
+{
+	return tunnel_candidate(t->ike, &sa->local, &sa->remote, NULL) == t &&
+	    tunnel_candidate(t->ike, &sa->local, &sa->remote, t) == NULL;
+}
+
+/*
+ * Both ends have opened at once, or the peer has twice, and `winner` has proved who the peer is.
+ * A Tandem has given up its other openings by now, so what they left half open here will not be
+ * heard of again, unless its IKE_AUTH is under way.  That nobody can bring about who could not
+ * prove to be that peer; and where others may speak from its address, nothing is concluded.
+ */
+static void
+forget_openings(struct tunnel *t, const struct ike_sa *winner)
+{
+	usec_t at = usec_add(t->ike->now, LOST_LIFE);
+	size_t pos = 0;
+	void *v;
+
+	if (ip_is_any(&t->conf.remote))
+		return;
+	while (map_each(t->ike->openings, &pos, NULL, &v)) {
+		struct ike_sa *sa = v;
+
+		if (sa == winner || sa->state != SA_INIT_DONE ||
+		    !ip_equal(&sa->remote.ip, &winner->remote.ip) ||
+		    !ip_equal(&sa->local.ip, &winner->local.ip) || !means_only(t, sa))
+			continue;
+		sa->linger_at = usec_min(sa->linger_at, at);
+		ike_sa_step(sa);
+	}
+}
+
 void
 tunnel_won(struct tunnel *t, const struct ike_sa *winner)
 {
+	forget_openings(t, winner);
 	for (struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
 		if (sa != winner && sa->state < SA_AUTH_SENT) {
 			story(sa, LOG_LEVEL_DEBUG, "ike-abandon",
