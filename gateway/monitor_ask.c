@@ -534,6 +534,8 @@ routine(struct monitor *m, struct mon_tun *t, usec_t now)
 		die(m, t, now, "heard, but does not answer: what we send by it is lost");
 	}
 	mon_ask(m, t, now);
+	if (t->v == MON_V_DEAD || t->v == MON_V_UPLINK)
+		ask_ike(m, t, now);	/* a peer that has started anew says so */
 	if (t->by_echo && t->v == MON_V_UP && t->unheard >= t->need) {
 		t->verdict_at = now + wait_of(t);
 		t->graced = false;

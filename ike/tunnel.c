@@ -301,10 +301,27 @@ has_live(const struct tunnel *t)
 }
 
 static bool
-may_open(const struct tunnel *t)
+could_open(const struct tunnel *t)
 {
 	return t->wanted && t->present && !t->closed && !t->ike->stopping &&
-	    !ip_is_any(&t->conf.remote) && t->conf.ike_n > 0 && !has_live(t);
+	    !ip_is_any(&t->conf.remote) && t->conf.ike_n > 0;
+}
+
+static bool
+may_open(const struct tunnel *t)
+{
+	return could_open(t) && !has_live(t);
+}
+
+void
+tunnel_again(struct tunnel *t)
+{
+	if (!could_open(t))
+		return;
+	for (const struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
+		if (sa->state < SA_UP)
+			return;
+	init_open(t);
 }
 
 void
