@@ -87,13 +87,25 @@ do_status(struct gw *g, const json_t *q)
 	if (target != NULL && only == NULL)
 		return control_error("\"target\" is the name of a connection");
 	if (only != NULL && gw_connection_find(g, only) == NULL)
-		return control_error("no connection is named \"%s\"", only);
+		return control_error(strchr(only, '/') != NULL ? "no connection is named \"%s\"; "
+		    "status takes a connection, not one of its tunnels" :
+		    "no connection is named \"%s\"; tandem status lists them", only);
 	return status_json(g, only);
 }
 
 static json_t *
 do_up(struct gw *g, const json_t *q)
 {
+	struct target t;
+	json_t *err = find_target(g, q, &t);
+	bool up = true;
+
+	if (err != NULL)
+		return err;
+	for (unsigned i = t.first; i <= t.last; i++)
+		up = up && t.c->t[i].up;
+	if (up)
+		return ok("up already");
 	return each_tunnel(g, q, &(struct ike_fact){ .kind = IKE_OPEN }, "opening");
 }
 
@@ -150,6 +162,9 @@ do_failover(struct gw *g, const json_t *q)
 		return err;
 	f.connection = t.c->id;
 	if (json_is_true(json_object_get(q, "auto"))) {
+		if (t.one)
+			return control_error("back to the policy goes the whole connection: name %s alone",
+			    t.c->conf->name);
 		gw_monitor(g, &f);
 		return ok("the policy decides again");
 	}

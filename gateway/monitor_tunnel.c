@@ -89,6 +89,7 @@ void
 mon_tun_told(struct monitor *m, struct mon_tun *t, usec_t now, bool dead)
 {
 	bool again = t->told == dead;
+	enum mon_verdict before = mon_tun_verdict(t);
 
 	if (!t->up || (again && !dead))
 		return;
@@ -99,7 +100,9 @@ mon_tun_told(struct monitor *m, struct mon_tun *t, usec_t now, bool dead)
 		return;
 	if (dead && mon_usable(t) && now >= t->asked_at + t->c->conf.spacing)
 		mon_ask(m, t, now);
-	mon_note(m, t, now, dead ? "the peer says it is dead" : "the peer takes it for well again");
+	if (mon_tun_verdict(t) != before)	/* else what we found ourselves says more */
+		mon_note(m, t, now, dead ? "the peer says it is dead" :
+		    "the peer takes it for well again");
 	mon_reselect_for(m, t, now, t->reason);
 	mon_tun_arm(m, t);
 }

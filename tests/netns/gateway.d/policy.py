@@ -145,8 +145,14 @@ def refusals(t, verbs, a):
     verbs.well("reload")
     verbs.well("check")
     for words in (["status", "nobody"], ["up", "nobody"], ["down", "to-b/3"], ["rekey", "to-b/0"],
-                  ["failover", "to-b/x"]):
+                  ["failover", "to-b/x"], ["failover", "to-b/1", "--auto"], ["status", "to-b/1"]):
         verbs.fails(1, *words)
+    began = time.monotonic()
+    done = a.lab.run(a.ns, "sh", "-c", f"{a.binary} watch -s {a.socket} | head -2", check=False, timeout=20)
+    t.check(done.stdout.startswith("tandem ") and time.monotonic() - began < 2,
+            "watch | head: the status at once, and an end", f"{time.monotonic() - began:.1f} s")
+    done = a.lab.run(a.ns, "sh", "-c", f"{a.binary} status -s {a.socket} > /dev/full", check=False)
+    t.check(done.returncode == 1 and "No space" in done.stderr, "output to a full disk: exit code 1", done.stderr)
     for words in (["status", "--nonsense"], ["up"], ["dance"], ["status", "a", "b"], ["version", "--ike"]):
         code, out, err = a.command(*words)
         t.check(code == 2 and err != "", f"{' '.join(words)}: usage, exit code 2", err.split("\n")[0])
@@ -216,7 +222,11 @@ def one_story(t):
     t.check(a.live() == b.live() == [2], "while traffic still goes by tunnel 2", (a.live(), b.live()))
     said = [s.tunnel(1)["verdict"] for s in (a, b)]
     t.check(said == ["held", "held"], "both call tunnel 1 held", said)
-    t.eventually("and both return", lambda: a.live() == b.live() == [1], 10)
+    for site, name in ((a, "to-b/1"), (b, "to-a/1")):
+        answer = site.ask("failover", target=name)
+        t.eventually(f"gateway {site.side}: failover by hand ends its hold time",
+                     lambda: site.live() == [1], 1, lambda: answer)
+    t.stays("and both go on so", lambda: a.live() == b.live() == [1], 3)
     child.terminate()
 
 
