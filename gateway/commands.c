@@ -143,7 +143,8 @@ why_not(struct gw *g, const struct gw_tunnel *t)
 		return control_error("%s is pinned to tunnel %u by its policy", t->c->conf->name,
 		    t->c->conf->pin + 1);
 	if (!t->up)
-		return control_error("tunnel %u is down: %s", t->index + 1, t->reason);
+		return control_error("tunnel %u is down: %s", t->index + 1,
+		    t->reason[0] != '\0' ? t->reason : "it is still being opened");
 	if (monitor_status(g->monitor, t->id, &st) &&
 	    (st.verdict == MON_V_DEAD || st.verdict == MON_V_UPLINK))
 		return control_error("tunnel %u does not carry: %s", t->index + 1, st.reason);

@@ -473,6 +473,7 @@ load(struct gw *g)
 	/* A reload cannot change these: the sockets are open. */
 	g->port = g->config->port;
 	g->natt_port = g->config->natt_port;
+	memcpy(g->socket, g->config->socket, sizeof(g->socket));
 	return true;
 }
 

@@ -110,6 +110,7 @@ struct gw {
 	int sock[SOCK_N];		/* -1: not open */
 	unsigned sockets_asked;		/* of the broker, not answered yet */
 	uint16_t port, natt_port;	/* of ours, as they were at start */
+	char socket[sizeof(((struct config *)0)->socket)];	/* likewise, as configured */
 	struct batch in;		/* for datagrams on port 500 */
 	usec_t device_at;		/* the earliest try to open a device, or USEC_NEVER */
 	usec_t look_at, look_next;	/* at the uplinks: when (or USEC_NEVER), and not before */

@@ -176,4 +176,18 @@ def checks(t, a):
     t.check(code == 1 and "chmod 600" in err, "a secret that others may read", err.strip()[:200])
 
 
-CASES = {"reload-touched": touched, "reload-live": live, "shared-guard": shared, "mistakes": mistakes}
+def gateway_keys(t):
+    """Keys of the gateway: what is live is live beside what takes a restart, which is said while it differs."""
+    lab = t.lab()
+    a = t.site(lab, "a").start()
+    answer = reload(t, a, config("a", top={"log": "warn", "port": "501"}), "log and port")
+    t.check(answer["what"] == "gateway: changed in place (log); gateway: needs a restart of the daemon (port)",
+            "each by its class", answer["what"])
+    t.check("notice reloaded" not in a.log_text(), "log: warn is in force")
+    answer = reload(t, a, config("a", top={"log": "warn", "port": "501"}), "the same again")
+    t.check("needs a restart" in answer["what"], "still to come", answer["what"])
+    answer = reload(t, a, config("a", top={"log": "warn"}), "the port as it runs")
+    t.check(answer["what"] == "nothing changed", "nothing to come", answer["what"])
+
+
+CASES = {"gateway-keys": gateway_keys, "reload-touched": touched, "reload-live": live, "shared-guard": shared, "mistakes": mistakes}
