@@ -165,8 +165,7 @@ check_verdict(const struct checked *c, const char *file, char *text, size_t cap)
 		snprintf(text, cap, "%zu mistake%s in %s", c->errors.n,
 		    c->errors.n == 1 ? "" : "s", file);
 	else if (findings_have_error(c->findings))
-		snprintf(text, cap, "the configuration is good, but with this host as it is it will not "
-		    "work");
+		snprintf(text, cap, "the configuration is good, this host is not ready: see the errors");
 }
 
 static void
@@ -219,6 +218,13 @@ daemon_answers(const char *path)
 	return answers;
 }
 
+/* As the daemon chooses: the command line, the configuration, the default. */
+static const char *
+socket_of(const struct cli *cli, const struct config *c)
+{
+	return cli->socket_given || c->socket[0] == '\0' ? cli->socket : c->socket;
+}
+
 /* Ports are looked at only where no daemon of ours answers: else it is that which has them. */
 static int
 check_file(const struct cli *cli, struct secrets *s)
@@ -228,7 +234,7 @@ check_file(const struct cli *cli, struct secrets *s)
 
 	c.config = config_load(cli->config, s, &c.errors, &c.warnings);
 	if (c.config != NULL)
-		c.findings = findings_of_config(c.config, !daemon_answers(cli->socket));
+		c.findings = findings_of_config(c.config, !daemon_answers(socket_of(cli, c.config)));
 	check_verdict(&c, cli->config, error, sizeof(error));
 	if (cli->json)
 		check_json(&c, error);

@@ -355,8 +355,9 @@ tunnel_failed(struct tunnel *t, const char *why)
 	if (t->out != NULL)
 		return;
 	tunnel_reason(t, "%s", why);
-	story_tunnel(t, LOG_LEVEL_INFO, "tunnel-retry", "attempt=%u wait=%.1fs reason=\"%s\"",
-	    t->attempts, (double)wait / 1e6, why);
+	if (could_open(t))
+		story_tunnel(t, LOG_LEVEL_INFO, "tunnel-retry",
+		    "attempt=%u wait=%.1fs reason=\"%s\"", t->attempts, (double)wait / 1e6, why);
 }
 
 void
@@ -430,7 +431,7 @@ tunnel_came_up(struct tunnel *t)
 	t->up_at = t->ike->now > 0 ? t->ike->now : 1;
 	t->reason[0] = '\0';
 	queue_put(&t->ike->queue, &(struct ike_action){ .kind = IKE_UP, .tunnel = t->conf.id });
-	story_tunnel(t, LOG_LEVEL_NOTICE, "tunnel-up", "attempts=%u", t->attempts);
+	story_tunnel(t, LOG_LEVEL_DEBUG, "ike-tunnel-up", "attempts=%u", t->attempts);
 }
 
 void
@@ -444,7 +445,7 @@ tunnel_went_down(struct tunnel *t, const char *why)
 	t->up_at = 0;
 	memcpy(a.reason, t->reason, sizeof(a.reason));
 	queue_put(&t->ike->queue, &a);
-	story_tunnel(t, LOG_LEVEL_NOTICE, "tunnel-down", "reason=\"%s\"", why);
+	story_tunnel(t, LOG_LEVEL_DEBUG, "ike-tunnel-down", "reason=\"%s\"", why);
 }
 
 void

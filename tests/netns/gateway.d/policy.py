@@ -61,6 +61,8 @@ def by_hand(t):
     """failover, --auto, down, up, rekey; each with --json; wrong names and wrong use."""
     lab = t.lab()
     a, b = t.pair(lab, hold="1s")
+    ups = [line for line in a.log_text().split("\n") if "tunnel-up" in line]
+    t.check(len(ups) == 2, "the log says once of each tunnel that it is up", ups)
     verbs = Verbs(t, a)
     verbs.well("failover", "to-b")
     t.eventually("failover: the other tunnel carries traffic", lambda: a.live() == [2], 2)
