@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/metric.h"
 #include "gateway/findings.h"
 
 #define LABEL	"    %-10s "		/* the lines under a tunnel */
@@ -231,18 +232,30 @@ show_connection(const json_t *c, FILE *to, const struct look *l)
 		show_tunnel(v, to, l);
 }
 
+static const char *
+drop_meaning(const char *name)
+{
+	for (unsigned d = 0; d < DROP_N; d++)
+		if (strcmp(drop_info((enum drop)d)->name, name) == 0)
+			return drop_info((enum drop)d)->help;
+	return "";
+}
+
+/* Those of the monitor's echoes are none to a person. */
 static void
 show_drops(const json_t *drops, FILE *to)
 {
-	const char *key;
+	const char *key, *echo = drop_info(DROP_IN_PROBE)->name;
+	size_t n = json_object_size(drops) - (json_object_get(drops, echo) != NULL);
 	json_t *v;
 
-	if (json_object_size(drops) == 0)
+	if (n == 0)
 		return;
-	fprintf(to, "\ndrops");
+	fprintf(to, "\npackets dropped\n");
 	json_object_foreach((json_t *)(uintptr_t)drops, key, v)
-		fprintf(to, "  %s %lld", key, (long long)json_integer_value(v));
-	fputc('\n', to);
+		if (strcmp(key, echo) != 0)
+			fprintf(to, "  %-14s %8lld  %s\n", key, (long long)json_integer_value(v),
+			    drop_meaning(key));
 }
 
 void

@@ -31,7 +31,7 @@ static const char status_text[] =
 "    {\"name\": \"branch/1\", \"index\": 1, \"state\": \"down\", \"since_s\": 5.0, \"live\": false,"
 "     \"local\": \"192.0.2.1\", \"remote\": \"198.51.100.9\", \"verdict\": \"down\","
 "     \"reason\": \"no answer from the peer\", \"next_try_in_s\": 3.2}]}],"
-" \"drops\": {\"in-replay\": 3, \"out-no-tunnel\": 12},"
+" \"drops\": {\"in-replay\": 3, \"in-probe\": 7, \"out-no-tunnel\": 12},"
 " \"findings\": [{\"severity\": \"warning\", \"what\": \"forwarding is off\","
 "   \"command\": \"sysctl -w net.ipv4.ip_forward=1\"}]}";
 
@@ -58,7 +58,9 @@ static const char golden[] =
 "    why        no answer from the peer\n"
 "    next try   in 3 s\n"
 "\n"
-"drops  in-replay 3  out-no-tunnel 12\n"
+"packets dropped\n"
+"  in-replay             3  seen before, or older than the replay window\n"
+"  out-no-tunnel        12  no tunnel of the path is up\n"
 "\n"
 "warning: forwarding is off\n"
 "    sysctl -w net.ipv4.ip_forward=1\n";
