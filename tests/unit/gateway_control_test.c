@@ -131,6 +131,8 @@ configure(struct world *w)
 	g->conf = &w->conf;
 	g->config = config_load(w->conf.config_path, g->secrets, &errors, &warnings);
 	ck_assert_msg(g->config != NULL, "%s", errors.n > 0 ? errors.line[0] : "?");
+	g->port = g->config->port;
+	g->natt_port = g->config->natt_port;
 	config_errors_free(&errors);
 	config_errors_free(&warnings);
 	for (size_t i = 0; i < g->config->connection_n; i++)
