@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/cli.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -71,7 +72,7 @@ static json_t *
 no_answer(const struct cli *cli, const char *why)
 {
 	if (cli->json)
-		printf("{\"ok\": false, \"error\": \"%s\"}\n", why);
+		printf("{\"ok\": false, \"schema\": %d, \"error\": \"%s\"}\n", TANDEM_SCHEMA, why);
 	return NULL;
 }
 
@@ -244,21 +245,29 @@ do_watch(const struct cli *cli)
 		(void)no_answer(cli, "no daemon answers");
 		return CLI_FAILED;
 	}
+	client_follow(c);
 	if (!client_send(c, request("watch", cli)) || (e = client_next(c)) == NULL)
 		return watch_failed(cli, c);
 	if (cli->json)
 		good = print_line(e);
-	else
+	else {
 		(void)do_status(cli);
+		good = fflush(stdout) == 0;
+	}
 	json_decref(e);
-	while (good && (e = client_next(c)) != NULL) {
+	while (good && client_wait(c, STDOUT_FILENO)) {
+		if ((e = client_next(c)) == NULL)
+			return watch_failed(cli, c);
 		if (cli->json)
 			good = print_line(e);
-		else
+		else {
 			show_event(e, stdout, colour());
+			good = !ferror(stdout);
+		}
 		json_decref(e);
 	}
-	return watch_failed(cli, c);
+	client_close(c);		/* nobody reads on: such as head, which has enough */
+	return CLI_WELL;
 }
 
 static int
@@ -282,7 +291,7 @@ do_help(const struct cli *cli)
 
 static const struct cli_verb verbs[] = {
 	{ "run", "", "the daemon, in the foreground", "csj", 0, 0, cli_run },
-	{ "check", "", "check the configuration and this host", "csjk", 0, 0, cli_check },
+	{ "check", "[FILE]", "check the configuration and this host", "csjk", 0, 1, cli_check },
 	{ "status", "[CONNECTION]", "which tunnel carries traffic, and how it is", "sj",
 	    0, 1, do_status },
 	{ "watch", "", "status, then every event as it happens", "sj", 0, 0, do_watch },
@@ -422,32 +431,64 @@ find_verb(const char *name)
 }
 
 static int
+refuse_option(const struct cli_verb *v, char opt)
+{
+	char text[64];
+	size_t i = 0;
+
+	while (options[i].name != NULL && options[i].val != opt)
+		i++;
+	snprintf(text, sizeof(text), "%s does not take --%s", v->name, options[i].name);
+	return usage("%s", text);
+}
+
+/* What a full disk swallowed was not printed. */
+static int
+printed(int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	fprintf(stderr, "tandem: cannot write the output: %s\n", strerror(errno));
+	return code == CLI_WELL ? CLI_FAILED : code;
+}
+
+static int
 run_verb(const struct cli_verb *v, struct words *w)
 {
 	int n = w->words_n - 1;
 
 	for (size_t i = 0; i < w->used_n; i++)
 		if (strchr(v->takes, w->used[i]) == NULL)
-			return usage("%s does not take one of these options", v->name);
+			return refuse_option(v, w->used[i]);
 	if (n > v->max_args)
 		return usage("%s was given too many arguments", v->name);
 	if (n < v->min_args)
 		return usage("%s needs the name of a connection", v->name);
 	w->cli.target = n > 0 ? w->word[1] : NULL;
-	return v->run(&w->cli);
+	if (v->run == cli_check && n > 0) {
+		if (strchr(w->used, 'c') != NULL)
+			return usage("%s was given two files", v->name);
+		w->cli.config = w->word[1];
+	}
+	return printed(v->run(&w->cli));
 }
 
 int
 cli_main(int argc, char **argv)
 {
+	static char our_name[] = "tandem";
 	const char *from = getenv("TANDEM_SOCKET");
 	bool given = from != NULL && from[0] != '\0';
 	struct words w = { .cli = { .config = TANDEM_CONFIG, .socket_given = given,
 	    .socket = given ? from : TANDEM_SOCKET } };
 	const struct cli_verb *v;
 
-	if (!read_words(&w, argc, argv))
+	if (argc > 0)
+		argv[0] = our_name;		/* to getopt, too */
+	if (!read_words(&w, argc, argv)) {
+		fputs("see tandem help\n", stderr);
 		return CLI_USAGE;
+	}
 	if (w.help) {
 		cli_help(stdout);
 		return CLI_WELL;

@@ -2,6 +2,7 @@
 #include "gateway/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,30 @@ client_send(struct client *c, json_t *request)
 	free(text);
 	json_decref(request);
 	return good;
+}
+
+void
+client_follow(struct client *c)
+{
+	(void)setvbuf(c->in, NULL, _IONBF, 0);	/* so that poll() knows all there is to read */
+}
+
+bool
+client_wait(struct client *c, int out)
+{
+	struct pollfd p[2] = { { .fd = c->fd, .events = POLLIN }, { .fd = out } };
+
+	for (;;) {
+		if (poll(p, 2, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return false;
+		}
+		if ((p[1].revents & (POLLERR | POLLHUP)) != 0)
+			return false;
+		if (p[0].revents != 0)
+			return true;
+	}
 }
 
 json_t *

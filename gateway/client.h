@@ -15,5 +15,9 @@ void		client_close(struct client *c);		/* NULL is fine */
 bool		client_send(struct client *c, json_t *request);
 /* The next answer or event, waiting for it; NULL: the daemon hung up (or spoke no JSON). */
 json_t		*client_next(struct client *c);
+/* For one who follows events, right after client_open(): client_wait() knows what has come. */
+void		client_follow(struct client *c);
+/* Wait until client_next() has something.  False: whoever read `out` has gone. */
+bool		client_wait(struct client *c, int out);
 
 #endif

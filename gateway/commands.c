@@ -87,13 +87,25 @@ do_status(struct gw *g, const json_t *q)
 	if (target != NULL && only == NULL)
 		return control_error("\"target\" is the name of a connection");
 	if (only != NULL && gw_connection_find(g, only) == NULL)
-		return control_error("no connection is named \"%s\"", only);
+		return control_error(strchr(only, '/') != NULL ? "no connection is named \"%s\"; "
+		    "status takes a connection, not one of its tunnels" :
+		    "no connection is named \"%s\"; tandem status lists them", only);
 	return status_json(g, only);
 }
 
 static json_t *
 do_up(struct gw *g, const json_t *q)
 {
+	struct target t;
+	json_t *err = find_target(g, q, &t);
+	bool up = true;
+
+	if (err != NULL)
+		return err;
+	for (unsigned i = t.first; i <= t.last; i++)
+		up = up && t.c->t[i].up;
+	if (up)
+		return ok("up already");
 	return each_tunnel(g, q, &(struct ike_fact){ .kind = IKE_OPEN }, "opening");
 }
 
@@ -131,7 +143,8 @@ why_not(struct gw *g, const struct gw_tunnel *t)
 		return control_error("%s is pinned to tunnel %u by its policy", t->c->conf->name,
 		    t->c->conf->pin + 1);
 	if (!t->up)
-		return control_error("tunnel %u is down: %s", t->index + 1, t->reason);
+		return control_error("tunnel %u is down: %s", t->index + 1,
+		    t->reason[0] != '\0' ? t->reason : "it is still being opened");
 	if (monitor_status(g->monitor, t->id, &st) &&
 	    (st.verdict == MON_V_DEAD || st.verdict == MON_V_UPLINK))
 		return control_error("tunnel %u does not carry: %s", t->index + 1, st.reason);
@@ -150,6 +163,9 @@ do_failover(struct gw *g, const json_t *q)
 		return err;
 	f.connection = t.c->id;
 	if (json_is_true(json_object_get(q, "auto"))) {
+		if (t.one)
+			return control_error("back to the policy goes the whole connection: name %s alone",
+			    t.c->conf->name);
 		gw_monitor(g, &f);
 		return ok("the policy decides again");
 	}

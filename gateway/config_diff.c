@@ -48,6 +48,21 @@ compare(struct config_op *op, enum key_home home, const void *a, const void *b, 
 	}
 }
 
+/* The keys of the gateway itself of one class. */
+static void
+compare_gateway(struct diff *d, const struct config *a, const struct config *b,
+    enum config_op_kind kind)
+{
+	struct config_op op = { .kind = kind };
+
+	for (size_t i = 0; i < KEY_N; i++)
+		if (keys[i].home == HOME_GATEWAY && keys[i].reload == kind &&
+		    !value_equal(&keys[i], a, b))
+			name_add(&op, keys[i].name, 0);
+	if (op.what[0] != '\0')
+		op_add(d, &op);
+}
+
 static bool
 ts_equal(const struct ts_list *a, const struct ts_list *b)
 {
@@ -101,10 +116,8 @@ config_diff(const struct config *from, const struct config *to, struct config_op
 		if (find(to, op.from->name) == NULL)
 			op_add(&d, &op);
 	}
-	op = (struct config_op){ .kind = CONFIG_GATEWAY_LIVE };
-	compare(&op, HOME_GATEWAY, from, to, 0);
-	if (op.what[0] != '\0')
-		op_add(&d, &op);
+	compare_gateway(&d, from, to, CONFIG_GATEWAY_LIVE);
+	compare_gateway(&d, from, to, CONFIG_GATEWAY_RESTART);
 	for (size_t i = 0; i < to->connection_n; i++) {
 		const struct config_connection *new = &to->connection[i];
 		const struct config_connection *old = find(from, new->name);

@@ -4,7 +4,8 @@
  * of its tunnels, its MTU, the routes to the remote networks; a path at the worker; a monitored
  * connection; two IKE tunnels.  All requests to the host go to the broker in that order and it
  * carries them out in order, so nothing here waits: the one answer that matters is that of the
- * device, which brings the descriptor.
+ * device, which brings the descriptor.  Where it does not, the device is asked for again and
+ * again, alone, and what belongs on it follows when it is there.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +21,8 @@
 #define NO_DEVICE	UINT16_MAX	/* no index yet */
 #define MTU_FLOOR	576		/* below this inner IPv4 makes no sense */
 #define MTU_USUAL	1500		/* outer, before anything is known */
+#define DEVICE_FIRST	USEC_S(1)	/* a device that could not be opened is tried again ... */
+#define DEVICE_MAX	USEC_S(60)	/* ... each time after twice as long, up to this */
 
 /* ---- requests to the host ------------------------------------------------------------- */
 
@@ -151,15 +154,18 @@ connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device)
 }
 
 static void
-host_up(struct gw *g, struct gw_connection *c)
+device_ask(struct gw *g, struct gw_connection *c)
 {
 	struct host_request q = { .op = HOST_TUN_OPEN };
 
-	connection_forwarding(g, c);
-	for (size_t i = 0; i < c->conf->networks_n; i++)
-		guard(g, c, &c->conf->networks[i]);
 	name_device(c->conf, &q);
 	ask(g, c, &q);
+}
+
+/* What belongs on the device. */
+static void
+device_furnish(struct gw *g, struct gw_connection *c)
+{
 	loose_filter(g, c);
 	link_set(g, c);
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
@@ -169,6 +175,65 @@ host_up(struct gw *g, struct gw_connection *c)
 		route(g, c, &c->conf->networks[i], true);
 }
 
+static void
+host_up(struct gw *g, struct gw_connection *c)
+{
+	connection_forwarding(g, c);
+	for (size_t i = 0; i < c->conf->networks_n; i++)
+		guard(g, c, &c->conf->networks[i]);
+	device_ask(g, c);
+	device_furnish(g, c);
+}
+
+/* Whatever is in the way (another program's device of that name, no module) may go. */
+static void
+device_failed(struct gw *g, struct gw_connection *c, const char *why)
+{
+	usec_t wait = DEVICE_FIRST << (c->device_tries < 6 ? c->device_tries : 6);
+
+	wait = usec_min(wait, DEVICE_MAX);
+	c->device_tries++;
+	c->device_at = usec_add(loop_now(), wait);
+	g->device_at = usec_min(g->device_at, c->device_at);
+	snprintf(c->device_why, sizeof(c->device_why), "%s", why);
+	log_event(LOG_LEVEL_WARN, "device-retry", "connection=%s device=%s attempt=%u wait=%us what=\"%s\"",
+	    c->conf->name, c->conf->device, c->device_tries, (unsigned)(wait / USEC_S(1)), why);
+}
+
+void
+connection_devices(struct gw *g, usec_t now)
+{
+	g->device_at = USEC_NEVER;
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
+		if (now >= c->device_at) {
+			c->device_at = USEC_NEVER;
+			device_ask(g, c);
+		}
+		g->device_at = usec_min(g->device_at, c->device_at);
+	}
+}
+
+static void
+device_opened(struct gw *g, struct gw_connection *c, int fd)
+{
+	bool late = c->device_tries > 0;
+
+	c->device_open = worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_ADD,
+	    .index = c->device, .fd = fd });
+	if (!c->device_open) {
+		close(fd);
+		device_failed(g, c, "no memory");
+		return;
+	}
+	c->device_tries = 0;
+	c->device_why[0] = '\0';
+	if (!late)
+		return;
+	log_event(LOG_LEVEL_NOTICE, "device-open", "connection=%s device=%s", c->conf->name,
+	    c->conf->device);
+	device_furnish(g, c);
+}
+
 void
 connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
 {
@@ -176,21 +241,17 @@ connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
 
 	for (c = g->connections; c != NULL && c->id != cookie; c = c->next)
 		;
-	if (a->err != 0)
+	if (a->err != 0 && (a->op != HOST_TUN_OPEN || c == NULL))
 		log_event(LOG_LEVEL_ERROR, "host-refused", "connection=%s what=\"%s\"",
 		    c != NULL ? c->conf->name : "-", a->text);
-	if (a->op != HOST_TUN_OPEN || a->fd < 0)
+	if (a->op != HOST_TUN_OPEN)
 		return;
-	if (c == NULL) {			/* taken away in the meantime */
+	if (c != NULL && a->fd >= 0)
+		device_opened(g, c, a->fd);
+	else if (c != NULL)
+		device_failed(g, c, a->text);
+	else if (a->fd >= 0)			/* taken away in the meantime */
 		close(a->fd);
-		return;
-	}
-	c->device_open = worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_ADD,
-	    .index = c->device, .fd = a->fd });
-	if (!c->device_open) {
-		log_event(LOG_LEVEL_ERROR, "no-memory", "connection=%s what=device", c->conf->name);
-		close(a->fd);
-	}
 }
 
 /* ---- MTU and path --------------------------------------------------------------------- */
@@ -395,6 +456,7 @@ connection_add(struct gw *g, const struct config_connection *conf)
 	c->conf = conf;
 	c->id = ++g->next_id;
 	c->device = NO_DEVICE;
+	c->device_at = USEC_NEVER;
 	memset(c->bucket, MON_NONE, sizeof(c->bucket));
 	if (!device_index(g, &c->device) || !tunnels_init(g, c)) {
 		log_event(LOG_LEVEL_ERROR, "no-room", "connection=%s", conf->name);

@@ -156,10 +156,26 @@ struct checked {
 	json_t *findings;
 };
 
+/* Why what was checked will not work; "": it will, as far as can be seen. */
 static void
-check_json(const struct checked *c)
+check_verdict(const struct checked *c, const char *file, char *text, size_t cap)
 {
-	printf("{\"ok\": %s", c->config != NULL ? "true" : "false");
+	text[0] = '\0';
+	if (c->config == NULL)
+		snprintf(text, cap, "%zu mistake%s in %s", c->errors.n,
+		    c->errors.n == 1 ? "" : "s", file);
+	else if (findings_have_error(c->findings))
+		snprintf(text, cap, "the configuration is good, this host is not ready: see the errors");
+}
+
+static void
+check_json(const struct checked *c, const char *error)
+{
+	printf("{\"ok\": %s, \"schema\": %d", error[0] == '\0' ? "true" : "false", TANDEM_SCHEMA);
+	if (error[0] != '\0') {
+		fputs(", \"error\": ", stdout);
+		print_string(error);
+	}
 	print_list("errors", &c->errors);
 	print_list("warnings", &c->warnings);
 	if (c->config != NULL) {
@@ -172,18 +188,17 @@ check_json(const struct checked *c)
 }
 
 static void
-check_text(const struct checked *c, const char *file)
+check_text(const struct checked *c, const char *error)
 {
 	print_errors(&c->errors, "");
 	print_errors(&c->warnings, "warning: ");
-	if (c->config == NULL) {
-		fprintf(stderr, "tandem: %zu mistake%s in %s\n", c->errors.n,
-		    c->errors.n == 1 ? "" : "s", file);
-		return;
+	if (c->config != NULL) {
+		config_print(c->config, stdout, false);
+		fflush(stdout);
+		findings_print(c->findings, stderr);
 	}
-	config_print(c->config, stdout, false);
-	fflush(stdout);
-	findings_print(c->findings, stderr);
+	if (error[0] != '\0')
+		fprintf(stderr, "tandem: %s\n", error);
 }
 
 /* A file of that name proves nothing: a daemon that was killed leaves its socket. */
@@ -203,26 +218,33 @@ daemon_answers(const char *path)
 	return answers;
 }
 
+/* As the daemon chooses: the command line, the configuration, the default. */
+static const char *
+socket_of(const struct cli *cli, const struct config *c)
+{
+	return cli->socket_given || c->socket[0] == '\0' ? cli->socket : c->socket;
+}
+
 /* Ports are looked at only where no daemon of ours answers: else it is that which has them. */
 static int
 check_file(const struct cli *cli, struct secrets *s)
 {
 	struct checked c = { 0 };
-	bool good;
+	char error[CONFIG_PATH_MAX + 64];
 
 	c.config = config_load(cli->config, s, &c.errors, &c.warnings);
-	good = c.config != NULL;
-	if (good)
-		c.findings = findings_of_config(c.config, !daemon_answers(cli->socket));
+	if (c.config != NULL)
+		c.findings = findings_of_config(c.config, !daemon_answers(socket_of(cli, c.config)));
+	check_verdict(&c, cli->config, error, sizeof(error));
 	if (cli->json)
-		check_json(&c);
+		check_json(&c, error);
 	else
-		check_text(&c, cli->config);
+		check_text(&c, error);
 	json_decref(c.findings);
 	config_free(c.config);
 	config_errors_free(&c.errors);
 	config_errors_free(&c.warnings);
-	return good ? CLI_WELL : CLI_FAILED;
+	return error[0] == '\0' ? CLI_WELL : CLI_FAILED;
 }
 
 int

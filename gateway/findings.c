@@ -67,6 +67,7 @@ findings_of_config(const struct config *c, bool ports)
 				*(k->networks[p].ip.family == AF_INET6 ?
 				    &s.in.inside6 : &s.in.inside4) = true;
 		}
+		s.in.forwards = c->host == HOST_MANAGE;
 		if (ports) {
 			s.in.port[0] = c->port;
 			s.in.port[1] = c->natt_port;

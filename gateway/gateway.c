@@ -388,6 +388,8 @@ turn(void *arg, usec_t now)
 	sample_due(g, now);
 	if (now >= g->look_at)
 		uplink_look(g);
+	if (now >= g->device_at && !g->stopping)
+		connection_devices(g, now);
 	monitor_tick(g->monitor, now);
 	ike_tick(g->ike, now);
 	gw_drain(g, now);
@@ -397,6 +399,8 @@ turn(void *arg, usec_t now)
 		stop_more(g, now);
 	at = usec_min(ike_deadline(g->ike), monitor_deadline(g->monitor));
 	at = usec_min(at, usec_min(heap_deadline(&g->samples), g->look_at));
+	if (!g->stopping)
+		at = usec_min(at, g->device_at);
 	if (!worker_flush(g->worker))
 		at = usec_min(at, usec_add(now, FLUSH_SOON));
 	return g->stopping ? usec_min(at, g->stop_at) : at;
@@ -469,6 +473,7 @@ load(struct gw *g)
 	/* A reload cannot change these: the sockets are open. */
 	g->port = g->config->port;
 	g->natt_port = g->config->natt_port;
+	memcpy(g->socket, g->config->socket, sizeof(g->socket));
 	return true;
 }
 
@@ -557,7 +562,7 @@ int
 gw_run(const struct gw_conf *conf)
 {
 	struct gw g = { .conf = conf, .started = loop_now(), .sock = { -1, -1, -1, -1 },
-	    .look_at = USEC_NEVER };
+	    .look_at = USEC_NEVER, .device_at = USEC_NEVER };
 
 	if (start(&g))
 		loop_run(g.loop, turn, &g);

@@ -54,6 +54,9 @@ struct gw_connection {
 	const struct config_connection *conf;	/* in gw.config */
 	uint16_t device;		/* index at the worker */
 	bool device_open;
+	unsigned device_tries;		/* to open it that failed since it last was */
+	usec_t device_at;		/* the next try, or USEC_NEVER */
+	char device_why[160];		/* why it is not open, in a sentence; "" */
 	unsigned mtu;			/* of the device, 0: not set yet */
 	struct own own;			/* what its peer must not claim to be */
 	uint8_t bucket[ESP_BUCKETS];	/* the monitor's choice */
@@ -110,7 +113,9 @@ struct gw {
 	int sock[SOCK_N];		/* -1: not open */
 	unsigned sockets_asked;		/* of the broker, not answered yet */
 	uint16_t port, natt_port;	/* of ours, as they were at start */
+	char socket[sizeof(((struct config *)0)->socket)];	/* likewise, as configured */
 	struct batch in;		/* for datagrams on port 500 */
+	usec_t device_at;		/* the earliest try to open a device, or USEC_NEVER */
 	usec_t look_at, look_next;	/* at the uplinks: when (or USEC_NEVER), and not before */
 	struct loop_fd *on_worker, *on_strays, *on_jobs, *on_news, *on_ike[2], *on_signal[3];
 	usec_t started, stop_at;	/* stop_at: 0 while running, then when patience ends */
@@ -157,6 +162,8 @@ void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
 /* With `host: manage` the host forwards what the connection carries; repeating it does no harm. */
 void		connection_forwarding(struct gw *g, const struct gw_connection *c);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
+/* Try again to open the devices whose time has come; sets g->device_at. */
+void		connection_devices(struct gw *g, usec_t now);
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
 

@@ -85,6 +85,8 @@ check_forwarding(struct pile *p)
 {
 	int value;
 
+	if (p->in->forwards)
+		return;
 	if (p->in->inside4 && sysctl_read(HOST_SYSCTL_FORWARD4, "", &value) == 0 && value == 0)
 		mend(add(p, FINDING_ERROR, "forward4-off", "IPv4 forwarding is off: this host reaches the other "
 		    "site, its LAN does not"), "sysctl -w net.ipv4.ip_forward=1");

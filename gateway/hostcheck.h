@@ -48,6 +48,7 @@ struct hostcheck_in {
 	size_t device_n;
 	uint16_t port[4];		/* that we need; 0: none.  Leave them out when we hold them */
 	bool inside4, inside6;		/* families that go through the tunnels */
+	bool forwards;			/* the gateway turns forwarding on itself (host: manage) */
 	int64_t now;			/* wall clock, seconds since 1970 */
 };
 

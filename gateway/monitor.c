@@ -250,6 +250,8 @@ choose(struct monitor *m, struct mon_conn *c, usec_t now, unsigned index)
 
 	if (index > c->conf.n || c->conf.policy == MON_PINNED)
 		return;
+	if (index != 0 && mon_told_answers(c->t[index - 1]))
+		mon_tun_told(m, c->t[index - 1], now, false);	/* it works; a person decides */
 	if (index != 0 && !mon_well(c->t[index - 1]))
 		return;
 	c->chosen = index;

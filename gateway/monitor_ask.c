@@ -42,7 +42,7 @@ mon_tun_verdict(const struct mon_tun *t)
 	if (t->v == MON_V_UP && (t->hold_until != 0 || t->doubt))
 		return MON_V_HELD;
 	if (t->v == MON_V_UP && t->told)
-		return MON_V_DEAD;
+		return mon_told_answers(t) ? MON_V_HELD : MON_V_DEAD;
 	return t->v;
 }
 
@@ -395,8 +395,11 @@ mon_tun_echo(struct monitor *m, struct mon_tun *by, usec_t now, uint64_t token, 
 		t->unproven = 0;
 		if (t == by)
 			t->by_echo = true;
-		if (t == by && t->told && t->told_until == USEC_NEVER)
+		if (t == by && t->told && !mon_told_answers(t)) {
 			t->told_until = now + t->c->conf.hold + 2 * t->c->conf.idle;
+			if (mon_tun_verdict(t) == MON_V_HELD)
+				mon_note(m, t, now, "answers again; the peer holds it back");
+		}
 		if (t != by || t->mute)
 			hear(m, t, now, at);
 		mon_tun_arm(m, t);
@@ -475,6 +478,9 @@ mon_tun_sample(struct monitor *m, struct mon_tun *t, usec_t now, usec_t in, usec
 	if (came) {
 		t->last_in = in;
 		hear(m, t, now, in);
+		/* The peer asks by what it says is dead: if it hears us too it holds it by now. */
+		if (t->told && !mon_told_answers(t) && now >= t->asked_at + t->c->conf.spacing)
+			mon_ask(m, t, now);
 	}
 	if (went && (t->asked_at == 0 || out < t->asked_at || out > t->asked_at + MON_SHADOW)) {
 		t->user_out = out;
@@ -528,6 +534,8 @@ routine(struct monitor *m, struct mon_tun *t, usec_t now)
 		die(m, t, now, "heard, but does not answer: what we send by it is lost");
 	}
 	mon_ask(m, t, now);
+	if (t->v == MON_V_DEAD || t->v == MON_V_UPLINK)
+		ask_ike(m, t, now);	/* a peer that has started anew says so */
 	if (t->by_echo && t->v == MON_V_UP && t->unheard >= t->need) {
 		t->verdict_at = now + wait_of(t);
 		t->graced = false;

@@ -42,7 +42,8 @@ struct mon_tun {
 	/* what IKE, the kernel and the peer say */
 	bool up, ever_up, no_carrier, echo;
 	bool told;			/* the peer says it is dead */
-	usec_t told_until;		/* believed no longer than this; NEVER: not answering yet */
+	usec_t told_until;		/* believed no longer than this; NEVER: not answering yet, */
+					/* see mon_told_answers() */
 
 	/* our verdict: MON_V_UP, ASKING, DEAD or UPLINK (of silence); the rest follows */
 	enum mon_verdict v;
@@ -119,6 +120,8 @@ void	mon_tun_up(struct monitor *m, struct mon_tun *t, usec_t now);
 void	mon_tun_down(struct monitor *m, struct mon_tun *t, usec_t now);
 void	mon_tun_carrier(struct monitor *m, struct mon_tun *t, usec_t now, bool present);
 void	mon_tun_told(struct monitor *m, struct mon_tun *t, usec_t now, bool dead);
+/* Told that it is dead, but it has answered a question since: the peer, too, only holds it. */
+bool	mon_told_answers(const struct mon_tun *t);
 
 /* monitor_ask.c */
 void	mon_tun_sample(struct monitor *m, struct mon_tun *t, usec_t now, usec_t in, usec_t out);

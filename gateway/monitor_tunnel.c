@@ -79,10 +79,17 @@ mon_tun_carrier(struct monitor *m, struct mon_tun *t, usec_t now, bool present)
 	mon_tun_due(m, t, now);
 }
 
+bool
+mon_told_answers(const struct mon_tun *t)
+{
+	return t->told && t->echo && t->told_until != USEC_NEVER;
+}
+
 void
 mon_tun_told(struct monitor *m, struct mon_tun *t, usec_t now, bool dead)
 {
 	bool again = t->told == dead;
+	enum mon_verdict before = mon_tun_verdict(t);
 
 	if (!t->up || (again && !dead))
 		return;
@@ -93,7 +100,9 @@ mon_tun_told(struct monitor *m, struct mon_tun *t, usec_t now, bool dead)
 		return;
 	if (dead && mon_usable(t) && now >= t->asked_at + t->c->conf.spacing)
 		mon_ask(m, t, now);
-	mon_note(m, t, now, dead ? "the peer says it is dead" : "the peer takes it for well again");
+	if (mon_tun_verdict(t) != before)	/* else what we found ourselves says more */
+		mon_note(m, t, now, dead ? "the peer says it is dead" :
+		    "the peer takes it for well again");
 	mon_reselect_for(m, t, now, t->reason);
 	mon_tun_arm(m, t);
 }

@@ -30,6 +30,25 @@ repoint(struct gw *g, const struct config *to)
 	}
 }
 
+/* The order of the file is the order of status. */
+static void
+reorder(struct gw *g, const struct config *to)
+{
+	struct gw_connection *rest = g->connections, *c, **from, **last = &g->connections;
+
+	for (size_t i = 0; i < to->connection_n; i++) {
+		for (from = &rest; *from != NULL; from = &(*from)->next)
+			if ((*from)->conf == &to->connection[i])
+				break;
+		if ((c = *from) == NULL)	/* there was no room for it */
+			continue;
+		*from = c->next;
+		*last = c;
+		last = &c->next;
+	}
+	*last = rest;
+}
+
 static void
 apply(struct gw *g, const struct config_op *op, const struct config *to)
 {
@@ -77,7 +96,7 @@ op_name(enum config_op_kind kind)
 	case CONFIG_RESTART:
 		return "negotiated anew";
 	case CONFIG_GATEWAY_LIVE:
-		return "gateway changed";
+		return "changed in place";
 	case CONFIG_GATEWAY_RESTART:
 		return "needs a restart of the daemon";
 	}
@@ -128,12 +147,16 @@ gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warn
 		log_event(LOG_LEVEL_ERROR, "reload-refused", "error=\"%s\"", errors->line[i]);
 	if (to == NULL)
 		return false;
-	max = from->connection_n + to->connection_n + 1;	/* one each, and the gateway */
+	max = from->connection_n + to->connection_n + 2;	/* one each, and the gateway's */
 	ops = calloc(max, sizeof(*ops));
 	if (ops == NULL) {
 		config_free(to);
 		return false;
 	}
+	/* Of what takes a restart, that counts which runs, not what an earlier reload has read. */
+	from->port = g->port;
+	from->natt_port = g->natt_port;
+	memcpy(from->socket, g->socket, sizeof(from->socket));
 	n = config_diff(from, to, ops, max);
 	g->next = to;
 	for (size_t i = 0; i < n; i++) {	/* removals are the first of them */
@@ -142,6 +165,7 @@ gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warn
 	}
 	add_missing(g, to, summary, cap);
 	repoint(g, to);
+	reorder(g, to);
 	g->config = to;
 	g->next = NULL;
 	config_free(from);

@@ -226,6 +226,8 @@ show_connection(const json_t *c, FILE *to, const struct look *l)
 	json_array_foreach(json_object_get(c, "networks"), i, v)
 		fprintf(to, " %s", json_is_string(v) ? json_string_value(v) : "-");
 	fputc('\n', to);
+	if (has(c, "device_error"))
+		fprintf(to, "  device     %s%s%s\n", l->bad, str(c, "device_error"), l->off);
 	if (num(c, "failovers") > 0)
 		fprintf(to, "  failovers  %d, last %s ago: %s\n", whole(c, "failovers"),
 		    span(c, "last_failover_s", ago, sizeof(ago)), str(c, "why"));
@@ -233,30 +235,31 @@ show_connection(const json_t *c, FILE *to, const struct look *l)
 		show_tunnel(v, to, l);
 }
 
-static bool
-is_usual(const char *name)
+static const struct drop_info *
+drop_named(const char *name)
 {
+	static const struct drop_info unknown = { .help = "" };
+
 	for (unsigned d = 0; d < DROP_N; d++)
 		if (strcmp(drop_info((enum drop)d)->name, name) == 0)
-			return drop_info((enum drop)d)->usual;
-	return false;
+			return drop_info((enum drop)d);
+	return &unknown;
 }
 
 /* What is no fault is for programs: the answers to our own questions would hide the rest. */
 static void
 show_drops(const json_t *drops, FILE *to)
 {
-	const char *key, *before = "\ndrops  ", *end = "";
+	const char *key, *title = "\npackets dropped\n";
 	json_t *v;
 
 	json_object_foreach((json_t *)(uintptr_t)drops, key, v) {
-		if (is_usual(key))
+		if (drop_named(key)->usual)
 			continue;
-		fprintf(to, "%s%s %lld", before, key, (long long)json_integer_value(v));
-		before = "  ";
-		end = "\n";
+		fprintf(to, "%s  %-14s %8lld  %s\n", title, key, (long long)json_integer_value(v),
+		    drop_named(key)->help);
+		title = "";
 	}
-	fputs(end, to);
 }
 
 void

@@ -261,7 +261,7 @@ health(const struct gw *g, const struct gw_connection *c)
 
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
 		up += works(g, &c->t[i]);
-	if (up == 0 || memchr(c->bucket, MON_NONE, sizeof(c->bucket)) == c->bucket)
+	if (up == 0 || c->device_tries > 0 || memchr(c->bucket, MON_NONE, sizeof(c->bucket)) == c->bucket)
 		return GW_DOWN;
 	return up == c->conf->tunnels_n ? GW_UP : GW_DEGRADED;
 }
@@ -292,6 +292,8 @@ connection_json(struct gw *g, struct gw_connection *c, struct map *sas, usec_t n
 	json_object_set_new(o, "name", json_string(c->conf->name));
 	json_object_set_new(o, "state", json_string(status_health_name(health(g, c))));
 	json_object_set_new(o, "device", json_string(c->conf->device));
+	json_object_set_new(o, "device_error", c->device_why[0] != '\0' ?
+	    control_text(c->device_why) : json_null());
 	json_object_set_new(o, "mtu", json_integer(c->mtu));
 	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
 	json_object_set_new(o, "networks", networks);

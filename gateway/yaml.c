@@ -113,7 +113,9 @@ say_syntax(struct reader *r)
 		    "%zu)",
 		    problem, p->context, p->context_mark.line + 1);
 	else
-		mistake(r->m, place_of(p->problem_mark), "broken YAML: %s", problem);
+		mistake(r->m, place_of(p->problem_mark), "broken YAML: %s%s", problem,
+		    strncmp(problem, "mapping values", 14) != 0 ? "" :
+		    "; is there a ':' too many, or one missing in the line before?");
 }
 
 static bool

@@ -328,26 +328,6 @@ on_answer(struct ike_sa *sa, const struct msg *m, enum msg_verdict sound)
 	bad_answer(sa);
 }
 
-/* Unprotected words about an established SA prove nothing.  They may be a reason to ask,
- * now and then (R28). */
-#define PROVOKED_EVERY	USEC_S(10)
-
-static void
-on_unprotected(struct ike_sa *sa, const struct msg *m)
-{
-	struct ike *ike = sa->ike;
-
-	ike->totals.dropped++;
-	if (sa->state != SA_UP || m->h.exchange != X_INFORMATIONAL)
-		return;
-	if (msg_notify(m, N_INVALID_IKE_SPI) == NULL && msg_notify(m, N_INVALID_SPI) == NULL)
-		return;
-	if (sa->asked_at != 0 && ike->now < usec_add(sa->asked_at, PROVOKED_EVERY))
-		return;
-	sa->asked_at = ike->now;
-	sa->want_ask = true;
-}
-
 /* An answer is to the exchange that was asked in, else it is none. */
 static enum xchg_judgement
 judge(const struct ike_sa *sa, const struct msg *m, bool response)
@@ -360,6 +340,39 @@ judge(const struct ike_sa *sa, const struct msg *m, bool response)
 	    asked.exchange != m->h.exchange))
 		return XCHG_STALE;
 	return j;
+}
+
+/*
+ * Unprotected words about an established SA prove nothing.  They may be a reason to ask, now and
+ * then (R28).  When our question itself is answered so, twice, and by nothing else, the peer may
+ * have started anew: the tunnel is opened once more beside what there is, which stays until the
+ * peer has proved itself there.
+ */
+#define PROVOKED_EVERY	USEC_S(10)
+
+static void
+on_unprotected(struct ike_sa *sa, const struct msg *m)
+{
+	struct ike *ike = sa->ike;
+	bool unknown = msg_notify(m, N_INVALID_IKE_SPI) != NULL;
+	bool answer = (m->h.flags & IKE_F_RESPONSE) != 0 && judge(sa, m, true) == XCHG_ANSWER;
+
+	ike->totals.dropped++;
+	if (sa->state != SA_UP || (!answer && m->h.exchange != X_INFORMATIONAL))
+		return;
+	if (!unknown && msg_notify(m, N_INVALID_SPI) == NULL)
+		return;
+	if (unknown && answer && sa->x.sent >= 2 &&
+	    (sa->again_at == 0 || ike->now >= usec_add(sa->again_at, PROVOKED_EVERY))) {
+		sa->again_at = ike->now;
+		story(sa, LOG_LEVEL_INFO, "ike-unknown-there",
+		    "reason=\"the peer does not know this IKE SA, or somebody says so; opening another\"");
+		tunnel_again(sa->tunnel);
+	}
+	if (sa->asked_at != 0 && ike->now < usec_add(sa->asked_at, PROVOKED_EVERY))
+		return;
+	sa->asked_at = ike->now;
+	sa->want_ask = true;
 }
 
 static void

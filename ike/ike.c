@@ -110,6 +110,22 @@ ike_free(struct ike *ike)
 
 /* ---- facts ---- */
 
+/*
+ * Of an IKE SA that is not ours: a peer's, from before we started anew, or nobody's.  A request
+ * is answered that it is unknown (1.5, 2.21.4), which gives an honest peer a reason to ask; only
+ * where a peer of ours could be, never at greater length, so many a second, and never an answer.
+ */
+static void
+on_unknown(struct ike *ike, const struct ike_hdr *h, size_t len)
+{
+	ike->totals.dropped++;
+	if ((h->flags & IKE_F_RESPONSE) != 0 || h->spi_i == 0 || h->spi_r == 0 ||
+	    h->exchange < X_IKE_AUTH || h->exchange > X_INFORMATIONAL ||
+	    tunnel_candidate(ike, &ike->local, &ike->remote, NULL) == NULL)
+		return;
+	init_refuse(ike, h, len, N_INVALID_IKE_SPI, 0);
+}
+
 static void
 route(struct ike *ike, const uint8_t *data, size_t len)
 {
@@ -131,7 +147,11 @@ route(struct ike *ike, const uint8_t *data, size_t len)
 	}
 	from_initiator = (h.flags & IKE_F_INITIATOR) != 0;
 	sa = ike_sa_find(ike, from_initiator ? h.spi_r : h.spi_i);
-	if (sa == NULL || sa->initiator == from_initiator ||
+	if (sa == NULL) {
+		on_unknown(ike, &h, len);
+		return;
+	}
+	if (sa->initiator == from_initiator ||
 	    (sa->peer_spi != 0 && sa->peer_spi != (from_initiator ? h.spi_i : h.spi_r))) {
 		ike->totals.dropped++;
 		return;

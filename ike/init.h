@@ -17,8 +17,9 @@ enum verdict	init_on_notify(struct ike_sa *sa, const struct msg *m);
 /* A stranger opens: answered from nothing but tables until it has shown a cookie, where one is
  * wanted.  `data` is the whole message. */
 void		init_on_request(struct ike *ike, const uint8_t *data, size_t len);
-/* Refuse a request of `len` bytes in the clear, by an error that needs no state: a version
- * that we do not speak, or the critical payload type that we do not know.  Rate-limited. */
+/* Refuse a request of `len` bytes in the clear, by an error that needs no state: a version that
+ * we do not speak, the critical payload type that we do not know, an IKE SA that is not there.
+ * Rate-limited. */
 void		init_refuse(struct ike *ike, const struct ike_hdr *h, size_t len, uint16_t type,
 		    uint8_t critical);
 enum verdict	init_on_work(struct ike_sa *sa);

@@ -46,31 +46,37 @@ static const uint16_t ke_wire[KE_N] = {
 	[KE_CURVE25519] = 31,
 };
 
-/* Names for the log, of what peers are known to offer. */
+/*
+ * Names for the log, of what peers are known to offer: the words of the configuration, also those
+ * that it refuses as weak; in capitals, IANA's names of what it has no word for.
+ */
 static const struct {
 	uint8_t type;
 	uint16_t id;
+	uint16_t key_bits;		/* 0: any; else the name says it */
 	const char *name;
 } names[] = {
-	{ 1, 2, "DES" }, { 1, 3, "3DES" }, { 1, 11, "NULL" }, { 1, 12, "AES_CBC" },
-	{ 1, 13, "AES_CTR" }, { 1, 14, "AES_CCM_8" }, { 1, 15, "AES_CCM_12" },
-	{ 1, 16, "AES_CCM_16" }, { 1, 18, "AES_GCM_8" }, { 1, 19, "AES_GCM_12" },
-	{ 1, 20, "AES_GCM_16" }, { 1, 21, "NULL_AES_GMAC" }, { 1, 23, "CAMELLIA_CBC" },
-	{ 1, 28, "CHACHA20_POLY1305" },
-	{ 2, 1, "PRF_HMAC_MD5" }, { 2, 2, "PRF_HMAC_SHA1" }, { 2, 4, "PRF_AES128_XCBC" },
-	{ 2, 5, "PRF_HMAC_SHA2_256" }, { 2, 6, "PRF_HMAC_SHA2_384" },
-	{ 2, 7, "PRF_HMAC_SHA2_512" }, { 2, 8, "PRF_AES128_CMAC" },
-	{ 3, 0, "NONE" }, { 3, 1, "HMAC_MD5_96" }, { 3, 2, "HMAC_SHA1_96" },
-	{ 3, 5, "AES_XCBC_96" }, { 3, 8, "AES_CMAC_96" }, { 3, 12, "HMAC_SHA2_256_128" },
-	{ 3, 13, "HMAC_SHA2_384_192" }, { 3, 14, "HMAC_SHA2_512_256" },
-	{ 4, 0, "NONE" }, { 4, 1, "MODP_768" }, { 4, 2, "MODP_1024" }, { 4, 5, "MODP_1536" },
-	{ 4, 14, "MODP_2048" }, { 4, 15, "MODP_3072" }, { 4, 16, "MODP_4096" },
-	{ 4, 17, "MODP_6144" }, { 4, 18, "MODP_8192" }, { 4, 19, "ECP_256" }, { 4, 20, "ECP_384" },
-	{ 4, 21, "ECP_521" }, { 4, 22, "MODP_1024_160" }, { 4, 23, "MODP_2048_224" },
-	{ 4, 24, "MODP_2048_256" }, { 4, 28, "ECP_256_BP" }, { 4, 29, "ECP_384_BP" },
-	{ 4, 30, "ECP_512_BP" }, { 4, 31, "CURVE_25519" }, { 4, 32, "CURVE_448" },
-	{ 4, 35, "ML_KEM_512" }, { 4, 36, "ML_KEM_768" }, { 4, 37, "ML_KEM_1024" },
-	{ 5, 0, "NO_ESN" }, { 5, 1, "ESN" },
+	{ 1, 20, 256, "aes256gcm16" }, { 1, 20, 128, "aes128gcm16" },
+	{ 1, 28, 0, "chacha20poly1305" }, { 1, 12, 256, "aes256" }, { 1, 12, 128, "aes128" },
+	{ 1, 2, 0, "des" }, { 1, 3, 0, "3des" }, { 1, 11, 0, "null" }, { 1, 12, 0, "AES_CBC" },
+	{ 1, 13, 0, "AES_CTR" }, { 1, 14, 0, "AES_CCM_8" }, { 1, 15, 0, "AES_CCM_12" },
+	{ 1, 16, 0, "AES_CCM_16" }, { 1, 18, 0, "AES_GCM_8" }, { 1, 19, 0, "AES_GCM_12" },
+	{ 1, 20, 0, "AES_GCM_16" }, { 1, 21, 0, "NULL_AES_GMAC" }, { 1, 23, 0, "CAMELLIA_CBC" },
+	{ 2, 1, 0, "prfmd5" }, { 2, 2, 0, "prfsha1" }, { 2, 4, 0, "PRF_AES128_XCBC" },
+	{ 2, 5, 0, "prfsha256" }, { 2, 6, 0, "prfsha384" },
+	{ 2, 7, 0, "prfsha512" }, { 2, 8, 0, "PRF_AES128_CMAC" },
+	{ 3, 0, 0, "NONE" }, { 3, 1, 0, "md5" }, { 3, 2, 0, "sha1" },
+	{ 3, 5, 0, "AES_XCBC_96" }, { 3, 8, 0, "AES_CMAC_96" }, { 3, 12, 0, "sha256" },
+	{ 3, 13, 0, "sha384" }, { 3, 14, 0, "sha512" },
+	{ 4, 0, 0, "NONE" }, { 4, 1, 0, "modp768" }, { 4, 2, 0, "modp1024" },
+	{ 4, 5, 0, "modp1536" }, { 4, 14, 0, "modp2048" }, { 4, 15, 0, "modp3072" },
+	{ 4, 16, 0, "modp4096" }, { 4, 17, 0, "MODP_6144" }, { 4, 18, 0, "MODP_8192" },
+	{ 4, 19, 0, "ecp256" }, { 4, 20, 0, "ecp384" }, { 4, 21, 0, "ecp521" },
+	{ 4, 22, 0, "modp1024s160" }, { 4, 23, 0, "modp2048s224" }, { 4, 24, 0, "modp2048s256" },
+	{ 4, 28, 0, "ECP_256_BP" }, { 4, 29, 0, "ECP_384_BP" }, { 4, 30, 0, "ECP_512_BP" },
+	{ 4, 31, 0, "curve25519" }, { 4, 32, 0, "CURVE_448" },
+	{ 4, 35, 0, "ML_KEM_512" }, { 4, 36, 0, "ML_KEM_768" }, { 4, 37, 0, "ML_KEM_1024" },
+	{ 5, 0, 0, "noesn" }, { 5, 1, 0, "esn" },
 };
 
 uint16_t
@@ -456,15 +462,17 @@ static void
 transform_text(struct text *t, const struct transform *tr)
 {
 	static const char *const kinds[] = { "TYPE", "ENCR", "PRF", "INTEG", "KE", "ESN" };
-	const char *name = NULL;
 
 	for (size_t i = 0; i < N_ELEM(names); i++) {
-		if (names[i].type == tr->type && names[i].id == tr->id)
-			name = names[i].name;
+		if (names[i].type != tr->type || names[i].id != tr->id ||
+		    (names[i].key_bits != 0 && names[i].key_bits != tr->key_bits))
+			continue;
+		text_add(t, "%s", names[i].name);
+		if (names[i].key_bits == 0 && tr->key_bits != 0)
+			text_add(t, "_%u", tr->key_bits);
+		return;
 	}
-	if (name != NULL)
-		text_add(t, "%s", name);
-	else if (tr->type < N_ELEM(kinds) && tr->type > 0)
+	if (tr->type < N_ELEM(kinds) && tr->type > 0)
 		text_add(t, "%s_%u", kinds[tr->type], tr->id);
 	else
 		text_add(t, "TYPE%u_%u", tr->type, tr->id);
@@ -476,7 +484,7 @@ transform_text(struct text *t, const struct transform *tr)
 static void
 type_text(struct text *t, const struct proposal *p, uint8_t low, uint8_t high)
 {
-	const char *sep = t->at > 0 && strchr(" :", t->buf[t->at - 1]) == NULL ? "/" : "";
+	const char *sep = t->at > 0 && strchr(" :", t->buf[t->at - 1]) == NULL ? "-" : "";
 
 	for (unsigned i = 0; i < p->n; i++) {
 		if (p->t[i].type < low || p->t[i].type > high)
@@ -487,10 +495,30 @@ type_text(struct text *t, const struct proposal *p, uint8_t low, uint8_t high)
 	}
 }
 
+/* As people write suites: one PRF over the hash of the one integrity algorithm goes unsaid. */
+static bool
+prf_implied(const struct proposal *p)
+{
+	if (count(p, TRANSFORM_PRF) != 1 || count(p, TRANSFORM_INTEG) != 1)
+		return false;
+	for (unsigned i = PRF_HMAC_SHA2_256; i < PRF_N; i++)
+		if (has(p, TRANSFORM_PRF, prf_wire[i], 0))
+			return has(p, TRANSFORM_INTEG, prf_wire[i] + 7u, 0);
+	return false;
+}
+
+/* Likewise ESN with the choice to do without: what a suite without a word of it offers. */
+static bool
+esn_implied(const struct proposal *p)
+{
+	return count(p, TRANSFORM_ESN) == 2 && has(p, TRANSFORM_ESN, 0, 0) &&
+	    has(p, TRANSFORM_ESN, 1, 0);
+}
+
 const char *
 sa_str(const struct sa *sa, char *buf, size_t cap)
 {
-	static const char *const protos[] = { "", "", "AH:", "ESP:" };
+	static const char *const protos[] = { "PROTO?:", "", "AH:", "" };
 	struct text t = { .buf = buf, .cap = cap };
 
 	(void)snprintf(buf, cap, "%s", "");
@@ -498,12 +526,15 @@ sa_str(const struct sa *sa, char *buf, size_t cap)
 		const struct proposal *p = &sa->p[i];
 
 		text_add(&t, "%s%s", i > 0 ? ", " : "",
-		    p->proto < N_ELEM(protos) ? protos[p->proto] : "PROTO?:");
+		    p->proto < N_ELEM(protos) ? protos[p->proto] : protos[0]);
 		type_text(&t, p, TRANSFORM_ENCR, TRANSFORM_ENCR);
 		type_text(&t, p, TRANSFORM_INTEG, TRANSFORM_INTEG);
-		type_text(&t, p, TRANSFORM_PRF, TRANSFORM_PRF);
+		if (!prf_implied(p))
+			type_text(&t, p, TRANSFORM_PRF, TRANSFORM_PRF);
 		type_text(&t, p, TRANSFORM_KE, TRANSFORM_KE);
-		type_text(&t, p, TRANSFORM_ESN, UINT8_MAX);
+		if (!esn_implied(p))
+			type_text(&t, p, TRANSFORM_ESN, TRANSFORM_ESN);
+		type_text(&t, p, TRANSFORM_ESN + 1, UINT8_MAX);
 	}
 	return buf;
 }

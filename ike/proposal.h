@@ -115,8 +115,9 @@ struct sa {
  * attributes are no error; they make a transform or a proposal unacceptable (3.3.6). */
 bool	sa_parse(struct rd body, struct sa *sa);
 
-/* "AES_GCM_16_256/PRF_HMAC_SHA2_384/ECP_384, ESP:AES_CBC_128/..": a whole SA payload for the
- * log, ending in "..." where it does not fit; alternatives of one type joined by '|'. */
+/* "aes256gcm16-prfsha384-ecp384, AES_CTR_128-sha1|sha256-..": a whole SA payload for the log in
+ * the words of the configuration, IANA's (in capitals) where it has none; "..." at the end where
+ * it does not fit; alternatives of one type joined by '|'. */
 const char *sa_str(const struct sa *sa, char *buf, size_t cap);
 
 /* Our offer as the body of an SA payload: one proposal a suite, numbered from 1 in order.

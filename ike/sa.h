@@ -172,7 +172,8 @@ struct ike_sa {
 	usec_t born, up_since, heard;
 	usec_t rekey_at, hard_at, retry_at, keepalive_at;
 	usec_t linger_at;		/* the end of a state that must not last; USEC_NEVER */
-	usec_t asked_at;		/* last question provoked by an unprotected message */
+	usec_t asked_at;		/* last question provoked by an unprotected message, and */
+	usec_t again_at;		/* last opening beside this one; 0: none */
 };
 
 struct tunnel {

@@ -16,6 +16,7 @@
 void
 story(const struct ike_sa *sa, int level, const char *event, const char *fmt, ...)
 {
+	bool known = sa->name[0] != '\0';	/* a responder learns it from IKE_AUTH */
 	char text[LOG_LINE_MAX], peer[ENDPOINT_STRLEN];
 	va_list ap;
 
@@ -24,8 +25,8 @@ story(const struct ike_sa *sa, int level, const char *event, const char *fmt, ..
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_event((enum log_level)level, event, "tunnel=%s peer=%s ike=%016llx_%c%s%s",
-	    sa->name[0] != '\0' ? sa->name : "?", endpoint_str(&sa->remote, peer),
+	log_event((enum log_level)level, event, "%s%s%speer=%s ike=%016llx_%c%s%s",
+	    known ? "tunnel=" : "", sa->name, known ? " " : "", endpoint_str(&sa->remote, peer),
 	    (unsigned long long)sa->spi, sa->initiator ? 'i' : 'r', text[0] != '\0' ? " " : "",
 	    text);
 }

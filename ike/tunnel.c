@@ -13,6 +13,7 @@
 #define SETTLED		USEC_S(10)	/* up for so long: the next loss is a new story */
 #define RETRY_FIRST	USEC_S(1)
 #define RETRY_MAX	USEC_S(60)	/* where retry_max is not configured */
+#define LOST_LIFE	USEC_S(2)	/* an opening that lost is waited for so much longer */
 
 /* ---- addresses ---- */
 
@@ -312,10 +313,27 @@ has_live(const struct tunnel *t)
 }
 
 static bool
-may_open(const struct tunnel *t)
+could_open(const struct tunnel *t)
 {
 	return t->wanted && t->present && !t->closed && !t->ike->stopping &&
-	    !ip_is_any(&t->conf.remote) && t->conf.ike_n > 0 && !has_live(t);
+	    !ip_is_any(&t->conf.remote) && t->conf.ike_n > 0;
+}
+
+static bool
+may_open(const struct tunnel *t)
+{
+	return could_open(t) && !has_live(t);
+}
+
+void
+tunnel_again(struct tunnel *t)
+{
+	if (!could_open(t))
+		return;
+	for (const struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
+		if (sa->state < SA_UP)
+			return;
+	init_open(t);
 }
 
 void
@@ -350,8 +368,9 @@ tunnel_failed(struct tunnel *t, const char *why)
 	if (t->out != NULL)
 		return;
 	tunnel_reason(t, "%s", why);
-	story_tunnel(t, LOG_LEVEL_INFO, "tunnel-retry", "attempt=%u wait=%.1fs reason=\"%s\"",
-	    t->attempts, (double)wait / 1e6, why);
+	if (could_open(t))
+		story_tunnel(t, LOG_LEVEL_INFO, "tunnel-retry",
+		    "attempt=%u wait=%.1fs reason=\"%s\"", t->attempts, (double)wait / 1e6, why);
 }
 
 void
@@ -368,9 +387,45 @@ tunnel_lost(struct tunnel *t, const struct ike_sa *sa)
 		t->try_at = usec_add(t->ike->now, rng_below(&t->ike->env.rng, 200000));
 }
 
+/* Can whoever speaks from there to there mean no other tunnel than `t`? */
+static bool
+means_only(struct tunnel *t, const struct ike_sa *sa)
+{
+	return tunnel_candidate(t->ike, &sa->local, &sa->remote, NULL) == t &&
+	    tunnel_candidate(t->ike, &sa->local, &sa->remote, t) == NULL;
+}
+
+/*
+ * Both ends have opened at once, or the peer has twice, and `winner` has proved who the peer is.
+ * A Tandem has given up its other openings by now, so what they left half open here will not be
+ * heard of again, unless its IKE_AUTH is under way.  That nobody can bring about who could not
+ * prove to be that peer; and where others may speak from its address, nothing is concluded.
+ */
+static void
+forget_openings(struct tunnel *t, const struct ike_sa *winner)
+{
+	usec_t at = usec_add(t->ike->now, LOST_LIFE);
+	size_t pos = 0;
+	void *v;
+
+	if (ip_is_any(&t->conf.remote))
+		return;
+	while (map_each(t->ike->openings, &pos, NULL, &v)) {
+		struct ike_sa *sa = v;
+
+		if (sa == winner || sa->state != SA_INIT_DONE ||
+		    !ip_equal(&sa->remote.ip, &winner->remote.ip) ||
+		    !ip_equal(&sa->local.ip, &winner->local.ip) || !means_only(t, sa))
+			continue;
+		sa->linger_at = usec_min(sa->linger_at, at);
+		ike_sa_step(sa);
+	}
+}
+
 void
 tunnel_won(struct tunnel *t, const struct ike_sa *winner)
 {
+	forget_openings(t, winner);
 	for (struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
 		if (sa != winner && sa->state < SA_AUTH_SENT) {
 			story(sa, LOG_LEVEL_DEBUG, "ike-abandon",
@@ -389,7 +444,7 @@ tunnel_came_up(struct tunnel *t)
 	t->up_at = t->ike->now > 0 ? t->ike->now : 1;
 	t->reason[0] = '\0';
 	queue_put(&t->ike->queue, &(struct ike_action){ .kind = IKE_UP, .tunnel = t->conf.id });
-	story_tunnel(t, LOG_LEVEL_NOTICE, "tunnel-up", "attempts=%u", t->attempts);
+	story_tunnel(t, LOG_LEVEL_DEBUG, "ike-tunnel-up", "attempts=%u", t->attempts);
 }
 
 void
@@ -403,7 +458,7 @@ tunnel_went_down(struct tunnel *t, const char *why)
 	t->up_at = 0;
 	memcpy(a.reason, t->reason, sizeof(a.reason));
 	queue_put(&t->ike->queue, &a);
-	story_tunnel(t, LOG_LEVEL_NOTICE, "tunnel-down", "reason=\"%s\"", why);
+	story_tunnel(t, LOG_LEVEL_DEBUG, "ike-tunnel-down", "reason=\"%s\"", why);
 }
 
 void

@@ -19,6 +19,8 @@ struct tunnel	*tunnel_find(const struct ike *ike, uint32_t id);	/* or NULL */
 void		tunnel_open(struct tunnel *t);		/* IKE_OPEN */
 void		tunnel_close(struct tunnel *t, const char *why);	/* IKE_CLOSE, IKE_STOP */
 void		tunnel_present(struct tunnel *t, bool present);	/* IKE_ADDRESS */
+/* Open it beside the IKE SA that there is, whose peer seems to have lost it; one at a time. */
+void		tunnel_again(struct tunnel *t);
 /* Decide whether to open, and set the timer. */
 void		tunnel_kick(struct tunnel *t);
 void		tunnel_timeout(struct tunnel *t);

@@ -14,9 +14,6 @@ CONNECTION = """\
 # Written by `lab up --tandem`: site {side} of lab {name}.
 connections:
   to-{far}:
-    preset: tandem
-    mode: {mode}
-    networks: [{networks}]
 {settings}    tunnels:
 """
 
@@ -36,9 +33,10 @@ def seen_as(side, p, hidden, family):
 def configuration(lab, side, ipv6, settings):
     hidden, far, family = lab.state["options"]["nat"], path.other(side), 6 if ipv6 else 4
     v4, v6 = site_ab.LAN[far]
-    text = CONNECTION.format(side=side, far=far, name=lab.name, mode=mode(side, hidden),
-                             settings="".join("    {}: {}\n".format(*s.split("=", 1)) for s in settings),
-                             networks=f"{v4}.0/24, '{v6}:/64'")
+    keys = {"preset": "tandem", "mode": mode(side, hidden), "networks": f"[{v4}.0/24, '{v6}:/64']",
+            **dict(s.split("=", 1) for s in settings)}
+    text = CONNECTION.format(side=side, far=far, name=lab.name,
+                             settings="".join(f"    {k}: {v}\n" for k, v in keys.items()))
     for p in "12":
         mine, theirs = site_ab.outside(side, p, family)[0], site_ab.outside(far, p, family)[0]
         text += (f"      - local: '{mine}'\n"

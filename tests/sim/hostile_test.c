@@ -325,6 +325,16 @@ START_TEST(nonsense_is_answered)
 }
 END_TEST
 
+/* The one error that an answer in the clear holds. */
+static uint16_t
+answer_in_clear(const struct tape *t)
+{
+	struct msg m;
+
+	ck_assert(msg_parse(t->data, t->len, &m) == MSG_OK);
+	return m.n == 1 && msg_error(&m) != NULL ? msg_error(&m)->type : 0;
+}
+
 /* R9: a message with any byte changed has no effect but on a counter. */
 START_TEST(every_flipped_byte_is_dropped)
 {
@@ -337,7 +347,6 @@ START_TEST(every_flipped_byte_is_dropped)
 	begin(&w, &f, &tape, 6);
 	forge_start(&f);
 	pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_IKE, NULL, 0);
-	world_weather(&w, &(struct weather){ .loss = 0 });
 	{
 		struct msg_cipher c = { &f.as->keys->out, f.as->ike->scratch };
 		uint8_t iv[AEAD_IV_MAX];
@@ -354,7 +363,9 @@ START_TEST(every_flipped_byte_is_dropped)
 		world_inject(&w, 1, &src, &dst, (struct slice){ f.buf, len + 4 });
 		f.buf[i] ^= 1 << i % 8;
 	}
-	ck_assert_uint_eq(w.gate[1].sent, sent);
+	/* Another SPI is of another IKE SA, and is answered so; nothing else is answered. */
+	ck_assert_uint_eq(w.gate[1].sent, sent + 8);
+	ck_assert_uint_eq(answer_in_clear(&tape), N_INVALID_IKE_SPI);
 	ck_assert_uint_eq(gate_totals(&w.gate[1]).dropped, dropped + len);
 	ck_assert(world_agree(&w, 1));
 	world_fini(&w);
@@ -517,6 +528,110 @@ START_TEST(a_flood_of_openings)
 }
 END_TEST
 
+/* A request to an IKE SA that is not there is answered that it is unknown (1.5, 2.21.4): not an
+ * answer, not where no peer of ours could be, not at greater length, not for ever (R29). */
+START_TEST(an_unknown_sa_is_said_to_be_unknown)
+{
+	struct endpoint src = { { AF_INET, { 198, 51, 100, 77 } }, 4500 }, dst;
+	struct ike_sa fake;
+	struct ike_hdr h;
+	struct tape tape;
+	struct forge f;
+	struct world w;
+	size_t len;
+
+	begin(&w, &f, &tape, 8);
+	fake = *f.as;
+	fake.peer_spi = 0x1122334455667788;
+	fake.keys = NULL;
+	f.as = &fake;
+	f.id = 7;
+	for (unsigned k = 0; k < 2; k++) {
+		f.response = k == 1;
+		f.exchange = k == 0 ? X_IKE_SA_INIT : X_INFORMATIONAL;
+		tape.n = 0;
+		forge_start(&f);
+		forge_send_clear(&f);
+		ck_assert_uint_eq(tape.n, 0);
+	}
+	f.response = false;
+	forge_start(&f);
+	msg_add_bytes(&f.mw, PLD_V, (struct slice){ (const uint8_t *)"four", 4 });
+	len = msg_end(&f.mw);
+	dst = (struct endpoint){ w.gate[1].ip, 4500 };
+	world_inject(&w, 1, &src, &dst, (struct slice){ f.buf, 4 + len });
+	ck_assert_uint_eq(tape.n, 0);
+	src.ip = w.gate[0].ip;
+	for (unsigned k = 0; k < 1000; k++)
+		world_inject(&w, 1, &src, &dst, (struct slice){ f.buf, 4 + len });
+	ck_assert_uint_eq(tape.n, 10);
+	ck_assert_uint_eq(answer_in_clear(&tape), N_INVALID_IKE_SPI);
+	ck_assert_uint_le(tape.len, len);
+	ck_assert(msg_parse_header(tape.data, tape.len, &h) == MSG_OK);
+	ck_assert(h.spi_i == fake.spi && h.spi_r == fake.peer_spi && h.id == 7);
+	ck_assert_uint_eq(h.exchange, X_INFORMATIONAL);
+	ck_assert_uint_eq(h.flags, IKE_F_RESPONSE);
+	ck_assert(world_agree(&w, 1));
+	world_fini(&w);
+}
+END_TEST
+
+/* Say to each request of gate 0 that its IKE SA is unknown; true to the letter, and a lie. */
+static void
+lie(struct forge *f, struct tape *heard)
+{
+	struct ike_sa liar = *forge_sa(&f->w->gate[1]);
+	struct ike_hdr h;
+
+	if (heard->n == 0)
+		return;
+	heard->n = 0;
+	if (msg_parse_header(heard->data, heard->len, &h) != MSG_OK ||
+	    (h.flags & IKE_F_RESPONSE) != 0 || h.exchange != X_INFORMATIONAL)
+		return;
+	liar.keys = NULL;
+	f->as = &liar;
+	f->id = h.id;
+	f->response = true;
+	forge_start(f);
+	msg_add_notify(&f->mw, N_INVALID_IKE_SPI, NULL, 0);
+	forge_send_clear(f);
+}
+
+/* R28: while the peer answers, lies change nothing at all (0); while what it says is lost for
+ * a while, one opening beside the IKE SA is tried, which stays (1). */
+START_TEST(lies_about_an_unknown_sa)
+{
+	uint64_t sent, spi;
+	struct tape tape;
+	struct forge f;
+	struct world w;
+
+	begin(&w, &f, &tape, 9);
+	spi = forge_sa(&w.gate[0])->spi;
+	tape.gate = 0;
+	tape.n = 0;
+	tape.exchange_lost = _i == 1 ? X_INFORMATIONAL : 0;
+	sent = w.gate[0].sent;
+	for (unsigned ms = 0; ms < 20000; ms++) {
+		if (ms % 1000 == 0)
+			world_tell(&w, 0, IKE_ASK, 1);
+		if (ms == 12000 || (ms == 4000 && _i == 1))
+			tape.exchange_lost = 0;
+		world_run(&w, USEC_MS(1));
+		lie(&f, &tape);
+	}
+	ck_assert_uint_eq(w.gate[0].downs + w.gate[1].downs, 0);
+	world_run(&w, USEC_S(15));
+	ck_assert(world_agree(&w, 1));
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).ike_sas, 1);
+	ck_assert_uint_le(w.gate[0].sent, sent + 45);
+	if (_i == 0)
+		ck_assert_uint_eq(forge_sa(&w.gate[0])->spi, spi);
+	world_fini(&w);
+}
+END_TEST
+
 static void
 fill(TCase *tc)
 {
@@ -530,6 +645,8 @@ fill(TCase *tc)
 	tcase_add_test(tc, a_storm_of_errors);
 	tcase_add_test(tc, no_iv_twice);
 	tcase_add_test(tc, a_flood_of_openings);
+	tcase_add_test(tc, an_unknown_sa_is_said_to_be_unknown);
+	tcase_add_loop_test(tc, lies_about_an_unknown_sa, 0, 2);
 }
 
 UNIT_MAIN("sim/hostile", fill)

@@ -216,15 +216,13 @@ START_TEST(a_question_now)
 }
 END_TEST
 
-/* The peer has crashed and opens anew: its old SA is a ghost and goes without a gap. */
-START_TEST(a_peer_that_started_anew)
+/* Gate 1 forgets all, as by a crash, and has a new engine. */
+static struct ike_env
+crash(struct world *w)
 {
 	struct ike_env env = { .workers = 3, .half_open_cookie = 100, .half_open_max = 500 };
-	struct world w;
-	struct gate *g;
+	struct gate *g = &w->gate[1];
 
-	begin(&w, 8, 2);
-	g = &w.gate[1];
 	env.rng = rng_seeded(&g->rng, 999);
 	env.secrets = g->secrets;
 	env.aeads = aead_set_new();
@@ -236,10 +234,44 @@ START_TEST(a_peer_that_started_anew)
 	g->up[1] = false;
 	ike_free(g->ike);
 	g->ike = ike_new(&env);
+	return env;
+}
+
+/* The peer has crashed and opens anew: its old SA is a ghost and goes without a gap. */
+START_TEST(a_peer_that_started_anew)
+{
+	struct ike_env env;
+	struct world w;
+
+	begin(&w, 8, 2);
+	env = crash(&w);
 	world_pair(&w, 1, 2);		/* the other end: nothing changes */
 	world_run(&w, USEC_S(2));
 	ck_assert(world_agree(&w, 1));
 	ck_assert_uint_eq(w.gate[0].downs, 0);
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).ike_sas, 1);
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).child_sas, 1);
+	world_fini(&w);
+	aead_set_free((struct aead_set *)(uintptr_t)env.aeads);
+}
+END_TEST
+
+/* The peer has crashed and only answers: it does not know our IKE SA, and says so when we ask.
+ * Another one is there in a second, beside ours, which then goes. */
+START_TEST(a_peer_that_forgot_us)
+{
+	struct ike_env env;
+	struct world w;
+
+	begin(&w, 9, 1);
+	env = crash(&w);
+	world_pair(&w, 1, 1);
+	world_tell(&w, 0, IKE_ASK, 1);
+	world_run(&w, USEC_S(1));
+	ck_assert(w.gate[1].up[1]);
+	ck_assert_uint_eq(w.gate[0].downs, 0);
+	world_run(&w, USEC_S(15));
+	ck_assert(world_agree(&w, 1));
 	ck_assert_uint_eq(gate_totals(&w.gate[0]).ike_sas, 1);
 	ck_assert_uint_eq(gate_totals(&w.gate[0]).child_sas, 1);
 	world_fini(&w);
@@ -364,6 +396,7 @@ fill(TCase *tc)
 	tcase_add_test(tc, esp_proves_life);
 	tcase_add_test(tc, a_question_now);
 	tcase_add_test(tc, a_peer_that_started_anew);
+	tcase_add_test(tc, a_peer_that_forgot_us);
 	tcase_add_test(tc, a_reload_keeps_what_did_not_change);
 	tcase_add_test(tc, an_address_is_waited_for);
 	tcase_add_test(tc, tries_never_end);

@@ -185,6 +185,63 @@ START_TEST(cookies_are_asked_for)
 }
 END_TEST
 
+/* IKE_AUTH of one IKE SA is lost for so long. */
+struct late {
+	const struct world *w;
+	uint64_t spi;
+	usec_t until;
+};
+
+static bool
+hold_back(void *arg, const struct ike_action *a)
+{
+	const struct late *l = arg;
+	size_t marker = a->local.port == 4500 ? 4 : 0;
+	struct ike_hdr h;
+
+	return l->w->now < l->until && a->len > marker &&
+	    msg_parse_header(a->data + marker, a->len - marker, &h) == MSG_OK &&
+	    h.exchange == X_IKE_AUTH && h.spi_i == l->spi;
+}
+
+static void
+set_named(struct world *w, unsigned g, uint32_t id, bool start)
+{
+	struct ike_tunnel c = world_conf(w, g, 1, 1 - g);
+
+	c.id = id;
+	c.start = start;
+	c.local_id = (struct ike_id){ ID_FQDN, 2, { (uint8_t)('a' + g), (uint8_t)id } };
+	c.remote_id = (struct ike_id){ ID_FQDN, 2, { (uint8_t)('b' - g), (uint8_t)id } };
+	world_set(w, g, &c);
+}
+
+/* A tunnel that comes up makes nobody forget the slow opening of another tunnel from the same
+ * address. */
+START_TEST(an_honest_opening_is_not_forgotten)
+{
+	struct late late;
+	struct world w;
+
+	world_init(&w, 40, 2);
+	late = (struct late){ .w = &w, .until = w.now + USEC_S(5) };
+	world_weather(&w, &(struct weather){ .drop = hold_back, .arg = &late });
+	set_named(&w, 1, 1, false);
+	set_named(&w, 1, 2, false);
+	set_named(&w, 0, 2, true);
+	world_run(&w, USEC_MS(1));
+	late.spi = forge_sa(&w.gate[0])->spi;
+	world_run(&w, USEC_S(1));
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).half_open, 1);
+	set_named(&w, 0, 1, true);
+	world_run(&w, USEC_S(9));
+	ck_assert(world_agree(&w, 1));
+	ck_assert(world_agree(&w, 2));
+	ck_assert_uint_eq(gate_status(&w.gate[0], 2)->spi_i, late.spi);
+	world_fini(&w);
+}
+END_TEST
+
 /* A header to be sent by a stranger, then whatever a test adds. */
 struct letter {
 	struct world w;
@@ -289,6 +346,7 @@ fill(TCase *tc)
 	tcase_add_test(tc, one_source_has_a_quota);
 	tcase_add_test(tc, mutated_openings_leave_nothing);
 	tcase_add_test(tc, cookies_are_asked_for);
+	tcase_add_test(tc, an_honest_opening_is_not_forgotten);
 	tcase_add_test(tc, no_nat_detection_is_refused);
 	tcase_add_loop_test(tc, strangers_are_told_what_is_wrong, 0, 2);
 }

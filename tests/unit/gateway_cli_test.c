@@ -177,7 +177,8 @@ START_TEST(usage_errors_end_with_2)
 	static const char *const wrong[] = {
 		"", "dance", "status a b", "up", "up a b", "down", "rekey", "failover", "reload x",
 		"version x", "status --ike", "up --auto x", "status --bogus", "status --config", "-x",
-		"help --json", "watch x", "--json", "check --ike", "version --ike", "-- status x y",
+		"help --json", "watch x", "--json", "check --ike", "check -c x y", "check x y",
+		"version --ike", "-- status x y",
 	};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -372,10 +373,11 @@ START_TEST(check_tells_each_mistake)
 	ck_tandem(args, CLI_FAILED);
 	ck_assert_ptr_nonnull(strstr(run.err, "bad.yaml:1:1:"));
 	ck_assert_ptr_nonnull(strstr(run.err, "bad.yaml:3:6:"));
-	strcat(args, " --json");
+	snprintf(args, sizeof(args), "check --json %s", path_of("bad.yaml"));
 	ck_tandem(args, CLI_FAILED);
 	o = out_json();
 	ck_assert(json_is_false(json_object_get(o, "ok")));
+	ck_assert_ptr_nonnull(json_string_value(json_object_get(o, "error")));
 	ck_assert_uint_ge(json_array_size(json_object_get(o, "errors")), 2);
 	json_decref(o);
 	ck_tandem("check --keys", CLI_WELL);

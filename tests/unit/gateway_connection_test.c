@@ -290,7 +290,7 @@ START_TEST(the_device_goes_to_the_worker)
 	tap.no_room = true;
 	connection_answer(&tap.r.g, c->id, &a);
 	ck_assert(!c->device_open && !is_open(a.fd));
-	ck_assert(logged("no-memory", "device"));
+	ck_assert(logged("device-retry connection=office", "no memory"));
 	/* an answer for a connection that is gone meanwhile */
 	tap.no_room = false;
 	a.fd = descriptor();
@@ -308,7 +308,7 @@ START_TEST(what_the_host_refuses_is_said)
 	(void)heard_of("");
 	connection_answer(&tap.r.g, c->id, &a);
 	expect_said("", "");
-	ck_assert(logged("host-refused connection=office", "it is taken"));
+	ck_assert(logged("device-retry connection=office", "it is taken"));
 	a.op = HOST_ROUTE_ADD;
 	connection_answer(&tap.r.g, 4711, &a);
 	ck_assert(logged("host-refused connection=-", "it is taken"));

@@ -151,6 +151,44 @@ START_TEST(both_ends_return_together)
 }
 END_TEST
 
+/* Does the tunnel work, in the words of `status`? */
+static bool
+works(const struct world *w, unsigned e)
+{
+	enum mon_verdict v = w_verdict(w, e, 0);
+
+	return v != MON_V_DEAD && v != MON_V_UPLINK && v != MON_V_DOWN;
+}
+
+/* From the moment that the path is back both ends say the same of the tunnel, hold time and all. */
+START_TEST(both_ends_tell_the_same_story)
+{
+	struct world w;
+	usec_t end, apart;
+
+	for (unsigned seed = 0; seed < 20; seed++) {
+		w_init(&w, seed, USEC_MS(20));
+		W_END(e)
+			w_traffic(&w, e, USEC_MS(1));
+		w_run(&w, w.now + USEC_S(1) + rng_below(&w.rng, 1000000));
+		if (seed % 2 == 0)
+			w_set_cut(&w, 0, true);
+		else
+			w.link[0][seed / 2 % 2].cut = true;
+		w_run(&w, w.now + USEC_S(1) + rng_below(&w.rng, 8000000));
+		ck_assert(!works(&w, 0) && !works(&w, 1));
+		w_set_cut(&w, 0, false);
+		apart = 0;
+		for (end = w.now + USEC_S(30); w.now < end; w_run(&w, w.now + USEC_MS(50)))
+			apart += works(&w, 0) != works(&w, 1) ? USEC_MS(50) : 0;
+		ck_assert_msg(apart <= USEC_S(1), "seed %u: %.0f ms apart", seed, MS(apart));
+		W_END(e)
+			ck_assert(w_verdict(&w, e, 0) == MON_V_UP && w_live(&w, e) == 0);
+		w_fini(&w);
+	}
+}
+END_TEST
+
 /* ---- strangers --------------------------------------------------------------------------- */
 
 struct habit {
@@ -300,6 +338,7 @@ fill(TCase *t)
 	tcase_add_loop_test(t, both_ends_converge, 0, 4);
 	tcase_add_test(t, contradicting_verdicts_do_not_play_ping_pong);
 	tcase_add_test(t, both_ends_return_together);
+	tcase_add_test(t, both_ends_tell_the_same_story);
 	tcase_add_loop_test(t, strangers_do_not_confuse_it, 0, HABITS);
 	tcase_add_test(t, our_own_questions_are_no_traffic);
 	tcase_add_test(t, a_mute_tunnel_is_found);

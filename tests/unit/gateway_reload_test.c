@@ -148,11 +148,12 @@ END_TEST
 START_TEST(the_gateway_changes_too)
 {
 	ck_assert(reload(swap("connections:", "log: warn\nhost: manage\nconnections:")));
-	ck_assert_str_eq(summary, "gateway: gateway changed (log, host)");
+	ck_assert_str_eq(summary, "gateway: changed in place (log, host)");
 	expect_said("host", "host sysctl-set forward4 1\nhost sysctl-set forward4 1\n");
 	ck_assert(!log_is_on(LOG_LEVEL_NOTICE));
 	ck_assert(reload(swap("connections:", "log: info\nport: 501\nconnections:")));
-	ck_assert_str_eq(summary, "gateway: needs a restart of the daemon (log, host, port)");
+	ck_assert_str_eq(summary, "gateway: changed in place (log, host); "
+	    "gateway: needs a restart of the daemon (port)");
 	ck_assert_uint_eq(tap.r.g.port, 500);		/* the sockets are open */
 	ck_assert(log_is_on(LOG_LEVEL_NOTICE));		/* this one need not wait for it */
 }

@@ -59,7 +59,9 @@ static const char golden[] =
 "    why        no answer from the peer\n"
 "    next try   in 3 s\n"
 "\n"
-"drops  in-replay 3  out-no-tunnel 12\n"
+"packets dropped\n"
+"  in-replay             3  seen before, or older than the replay window\n"
+"  out-no-tunnel        12  no tunnel of the path is up\n"
 "\n"
 "warning: forwarding is off\n"
 "    sysctl -w net.ipv4.ip_forward=1\n";

@@ -139,7 +139,8 @@ START_TEST(a_message_finds_its_ike_sa)
 		bent = ask;
 		bent.data[i] ^= i == 4 + 19 ? IKE_F_INITIATOR : 0x40;
 		rig_inject(&r, 1, &bent);
-		rig_did(&r, 1, "");
+		/* our SPI, or the direction: of an IKE SA that we do not have, which is said (2.21.4) */
+		rig_did(&r, 1, (i >= 4 + 8 && i < 4 + 16) || i == 4 + 19 ? "send" : "");
 		ck_assert_uint_eq(rig_totals(&r, 1).dropped, ++dropped);
 	}
 	rig_inject(&r, 1, &ask);

@@ -285,7 +285,7 @@ END_TEST
  * meets nobody. */
 START_TEST(an_ike_sa_is_deleted)
 {
-	struct rig_datagram ask;
+	struct rig_datagram ask, answer;
 	struct rig r;
 
 	rig_up(&r, 10);
@@ -298,9 +298,10 @@ START_TEST(an_ike_sa_is_deleted)
 	rig_did(&r, 1, "alive send drop0 down");
 	ck_assert_str_eq(r.end[1].reason, "the peer deleted the IKE SA");
 	rig_said(&r, 1, "INFORMATIONAL 2 20: SK{}");
+	answer = *rig_last(&r, 1);
 	rig_inject(&r, 1, &ask);
-	rig_did(&r, 1, "");
-	rig_carry(&r, 1);
+	rig_did(&r, 1, "send");			/* in the clear: it is unknown by now (2.21.4) */
+	rig_inject(&r, 0, &answer);
 	rig_did(&r, 0, "alive");
 	for (unsigned e = 0; e < 2; e++)
 		ck_assert_uint_eq(rig_totals(&r, e).ike_sas + rig_totals(&r, e).child_sas, 0);

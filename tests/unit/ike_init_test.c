@@ -309,7 +309,7 @@ START_TEST(a_refusal_is_told_and_outwaited)
 	rig_said(&r, 1, "IKE_SA_INIT 0 20: N(NO_PROPOSAL_CHOSEN)");
 	ck_assert_uint_eq(rig_totals(&r, 1).ike_sas, 0);
 	rig_told("ike-no-proposal peer=192.0.2.1:500 "
-	    "offered=\"AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519\" "
+	    "offered=\"aes256gcm16-prfsha256-curve25519\" "
 	    "accepted=\"aes128-sha256-ecp384\" tunnel=site/1 option=ike");
 	r.end[0].acts[0] = '\0';
 	rig_carry(&r, 1);

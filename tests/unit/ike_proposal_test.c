@@ -551,27 +551,37 @@ START_TEST(an_offer_is_told_in_words)
 	struct ike_suite s[2];
 	struct esp_suite e = esp("aes256gcm16");
 	static const struct put odd[] = { { 1, 999, 0 }, { 4, 2, 0 }, { 4, 14, 0 }, { 6, 35, 0 } };
-	char text[512], tiny[40];
+	static const struct put weak[] = { { 1, 20, 192 }, { 1, 3, 0 }, { 3, 12, 0 }, { 3, 2, 0 },
+	    { 2, 5, 0 }, { 4, 2, 0 } };
+	static const struct put only_esn[] = { { 1, 20, 256 }, { 5, 1, 0 } };
+	char text[512], ours[512], tiny[40];
 
 	s[0] = ike("aes256-sha256-modp2048");
 	s[1] = ike("aes256gcm16-prfsha384-ecp384");
 	offer_ike(s, 2, 0);
 	ck_assert_str_eq(sa_str(&sa, text, sizeof(text)),
-	    "AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_2048, "
-	    "AES_GCM_16_256/PRF_HMAC_SHA2_384/ECP_384");
+	    ike_suites_str(s, 2, ours, sizeof(ours)));
 	(void)sa_str(&sa, tiny, sizeof(tiny));
 	ck_assert_uint_lt(strlen(tiny), sizeof(tiny));
 	ck_assert_str_eq(tiny + strlen(tiny) - 3, "...");
 	offer_esp(&e, 1, true);
-	ck_assert_str_eq(sa_str(&sa, text, sizeof(text)), "ESP:AES_GCM_16_256/ESN|NO_ESN");
+	ck_assert_str_eq(sa_str(&sa, text, sizeof(text)), esp_suites_str(&e, 1, ours, sizeof(ours)));
+	e = esp("aes128gcm16-ecp256-noesn");
+	offer_esp(&e, 1, true);
+	ck_assert_str_eq(sa_str(&sa, text, sizeof(text)), esp_suites_str(&e, 1, ours, sizeof(ours)));
 	peer_offers(PROTO_IKE, odd, 4);
 	ck_assert_str_eq(sa_str(&sa, text, sizeof(text)),
-	    "ENCR_999/MODP_1024|MODP_2048/TYPE6_35");
+	    "ENCR_999-modp1024|modp2048-TYPE6_35");
+	peer_offers(PROTO_IKE, weak, 6);
+	ck_assert_str_eq(sa_str(&sa, text, sizeof(text)),
+	    "AES_GCM_16_192|3des-sha256|sha1-prfsha256-modp1024");
+	peer_offers(PROTO_ESP, only_esn, 2);
+	ck_assert_str_eq(sa_str(&sa, text, sizeof(text)), "aes256gcm16-esn");
 	ck_assert_str_eq(ike_suites_str(s, 2, text, sizeof(text)),
 	    "aes256-sha256-modp2048, aes256gcm16-prfsha384-ecp384");
 	for (size_t cap = 4; cap < 60; cap++)
 		ck_assert_uint_lt(strlen(ike_suites_str(s, 2, text, cap)), cap);
-	ck_assert_str_eq(esp_suites_str(&e, 1, text, sizeof(text)), "aes256gcm16");
+	ck_assert_str_eq(esp_suites_str(&e, 1, text, sizeof(text)), "aes128gcm16-ecp256-noesn");
 }
 END_TEST
 

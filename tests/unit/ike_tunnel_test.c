@@ -271,6 +271,7 @@ START_TEST(a_failure_has_a_reason)
 	struct rig r;
 
 	rig_init(&r);
+	tunnel_open(r.t);
 	tunnel_failed(r.t, "nobody is there");
 	ck_assert(strcmp(r.t->reason, "nobody is there") == 0 && rig_said(&r, "attempt=1 "));
 	(void)rig_child(&r, rig_up(&r), true);

@@ -38,8 +38,11 @@ def in_the_way(t):
     expected = ["forward4-off", "forward6-off", "rp-filter-strict", "filter-forward", "port-taken"]
     t.check(all(code in found for code in expected), "check names all of them", found)
     code, _, err = a.command("check")
-    t.check(code == 0 and all(c in err for commands in found.values() for c in commands),
-            "for people too, with the commands")
+    t.check(code == 1 and all(c in err for commands in found.values() for c in commands),
+            "for people too, with the commands; exit code 1 with errors among them", code)
+    a.configure(config("a", top={"host": "manage"}))
+    t.check("forward4-off" not in findings(a), "forwarding is no matter with host: manage")
+    a.configure(config("a"))
     taken(t, a)
     for code in expected:
         for command in found.get(code, []):
@@ -47,6 +50,10 @@ def in_the_way(t):
         t.eventually(f"{code}: gone after `{'; '.join(found.get(code, []))}`",
                      lambda: code not in findings(a), 2, lambda: findings(a).get(code))
     t.check(findings(a) == {}, "nothing is in the way any more", findings(a))
+    lab.run("gw-a", "sysctl", "-q", "-w", "net.ipv4.conf.path1.rp_filter=1")
+    t.check(list(findings(a)) == ["rp-filter-strict"] and a.command("check")[0] == 0,
+            "a warning alone: exit code 0", findings(a))
+    lab.run("gw-a", "sysctl", "-q", "-w", "net.ipv4.conf.path1.rp_filter=0")
     a.start()
     b = t.site(lab, "b").start()
     t.wait_well(a, b)
@@ -67,6 +74,25 @@ def taken(t, a):
     t.check(a.device() is None and a.routes() == set(), "and nothing is left", sorted(a.routes()))
     codes = ("forward4-off", "rp-filter-strict", "filter-forward", "port-taken")
     t.check(all(f"code={c}" in a.log_text() for c in codes), "its log names all that is in the way")
+
+
+def device_taken(t):
+    """The name of the device is somebody else's: said, tried again, and used when it is free."""
+    lab = t.lab()
+    lab.run("gw-a", "ip", "link", "add", "td-to-b", "type", "veth")
+    a, b = t.site(lab, "a").start(), t.site(lab, "b").start()
+    t.wait_well(a, b)
+    code, out, _ = a.command("status")
+    t.check(code == 4 and "not ours" in out, "status: no traffic, and why",
+            [line.strip() for line in out.split("\n") if "not ours" in line])
+    lab.run("gw-a", "ip", "link", "del", "td-to-b")
+    t.eventually("the name is free: the device opens by itself", lambda: a.command("status")[0] == 0, 10)
+    t.check(a.conn()["device_error"] is None and "device-open" in a.log_text(), "and the error is gone")
+    t.pings("LAN A to LAN B", lab)
+    t.pings("the same by IPv6", lab, "fd00:b::2")
+    t.check({("10.2.0.0/24", "td-to-b"), ("fd00:b::/64", "td-to-b")} <= a.routes(), "its routes are there",
+            sorted(a.routes()))
+    t.check(a.stop() == 0 and a.routes() == set() and a.device() is None, "a clean stop leaves nothing")
 
 
 def full_disk(t):
@@ -139,4 +165,4 @@ def running(t, a):
     return a.child.poll() is not None
 
 
-CASES = {"in-the-way": in_the_way, "full-disk": full_disk, "descriptors": descriptors}
+CASES = {"in-the-way": in_the_way, "device-taken": device_taken, "full-disk": full_disk, "descriptors": descriptors}

@@ -229,5 +229,28 @@ def foreground(t):
     t.check(a.routes() == set() and a.device() is None, "nothing is left")
 
 
-CASES = {"kill-engine": engine, "kill-broker": broker, "leftover": leftover, "stop": stop,
+def forgotten(t):
+    """A gateway that only answers crashes and is started again: its peer finds out by asking."""
+    lab = t.lab()
+    a = t.site(lab, "a", hold="1s")
+    b = t.site(lab, "b", mode="add", hold="1s")
+    b.start()
+    a.start()
+    t.wait_well(a, b)
+    pinging(lab)
+    for away in (1, 12):
+        b.kill_broker()
+        time.sleep(away)
+        b.start()
+        began = time.monotonic()
+        t.eventually(f"crashed, started again {away} s later: traffic flows again",
+                     lambda: lab.ping("lan-a", "10.2.0.2", count=1, wait=0.2)[0], 6)
+        t.figure(**{f"forgotten_{away}s_gap_s": round(time.monotonic() - began, 2)})
+        t.eventually("all is well", lambda: a.well() and b.well(), 10)
+        t.eventually("with one IKE SA a tunnel at both ends",
+                     lambda: a.status()["ike"]["ike_sas"] == b.status()["ike"]["ike_sas"] == 2, 20,
+                     lambda: (a.status()["ike"], b.status()["ike"]))
+
+
+CASES = {"forgotten": forgotten, "kill-engine": engine, "kill-broker": broker, "leftover": leftover, "stop": stop,
          "foreground": foreground}

@@ -61,6 +61,8 @@ def by_hand(t):
     """failover, --auto, down, up, rekey; each with --json; wrong names and wrong use."""
     lab = t.lab()
     a, b = t.pair(lab, hold="1s")
+    ups = [line for line in a.log_text().split("\n") if "tunnel-up" in line]
+    t.check(len(ups) == 2, "the log says once of each tunnel that it is up", ups)
     verbs = Verbs(t, a)
     verbs.well("failover", "to-b")
     t.eventually("failover: the other tunnel carries traffic", lambda: a.live() == [2], 2)
@@ -145,8 +147,14 @@ def refusals(t, verbs, a):
     verbs.well("reload")
     verbs.well("check")
     for words in (["status", "nobody"], ["up", "nobody"], ["down", "to-b/3"], ["rekey", "to-b/0"],
-                  ["failover", "to-b/x"]):
+                  ["failover", "to-b/x"], ["failover", "to-b/1", "--auto"], ["status", "to-b/1"]):
         verbs.fails(1, *words)
+    began = time.monotonic()
+    done = a.lab.run(a.ns, "sh", "-c", f"{a.binary} watch -s {a.socket} | head -2", check=False, timeout=20)
+    t.check(done.stdout.startswith("tandem ") and time.monotonic() - began < 2,
+            "watch | head: the status at once, and an end", f"{time.monotonic() - began:.1f} s")
+    done = a.lab.run(a.ns, "sh", "-c", f"{a.binary} status -s {a.socket} > /dev/full", check=False)
+    t.check(done.returncode == 1 and "No space" in done.stderr, "output to a full disk: exit code 1", done.stderr)
     for words in (["status", "--nonsense"], ["up"], ["dance"], ["status", "a", "b"], ["version", "--ike"]):
         code, out, err = a.command(*words)
         t.check(code == 2 and err != "", f"{' '.join(words)}: usage, exit code 2", err.split("\n")[0])
@@ -202,4 +210,26 @@ def pinned(t):
     t.eventually("pin: 1 by reload: it moves", lambda: a.live() == [1], 3)
 
 
-CASES = {"standby": standby, "by-hand": by_hand, "active-active": active_active, "pinned": pinned}
+def one_story(t):
+    """After a cut that is over, during the hold time, both ends say the same: exit code 0, not dead."""
+    lab = t.lab()
+    a, b = t.pair(lab, hold="6s")
+    child = lab.popen("lan-a", "ping", "-n", "-i", "0.02", "10.2.0.2")
+    lab.cut("1")
+    t.eventually("tunnel 1 cut: exit code 3 at both ends", lambda: exit_code(a) == exit_code(b) == 3, 3)
+    time.sleep(2)
+    lab.restore("1")
+    t.eventually("restored: exit code 0 at both ends, within the hold time",
+                 lambda: exit_code(a) == exit_code(b) == 0, 4)
+    t.check(a.live() == b.live() == [2], "while traffic still goes by tunnel 2", (a.live(), b.live()))
+    said = [s.tunnel(1)["verdict"] for s in (a, b)]
+    t.check(said == ["held", "held"], "both call tunnel 1 held", said)
+    for site, name in ((a, "to-b/1"), (b, "to-a/1")):
+        answer = site.ask("failover", target=name)
+        t.eventually(f"gateway {site.side}: failover by hand ends its hold time",
+                     lambda: site.live() == [1], 1, lambda: answer)
+    t.stays("and both go on so", lambda: a.live() == b.live() == [1], 3)
+    child.terminate()
+
+
+CASES = {"one-story": one_story, "standby": standby, "by-hand": by_hand, "active-active": active_active, "pinned": pinned}

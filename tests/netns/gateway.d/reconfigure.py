@@ -15,6 +15,10 @@ def spis(site, name):
     return [(t["spi_in"], t["spi_out"], t["ike_spi_i"]) for t in site.conn(name)["tunnels"]]
 
 
+def names(site):
+    return [c["name"] for c in site.status()["connections"]]
+
+
 def reload(t, site, text, what, good=True):
     site.configure(text)
     answer = site.ask("reload")
@@ -31,14 +35,16 @@ def touched(t):
     lab.stream_server("lan-b")
     load = lab.stream("lan-a", "udp", "10.2.0.2", rate=500, time=6)
     before = spis(a, "to-b"), spis(b, "to-a")
-    second = {s: {**first[s], "more": connection(s, number=1)} for s in "ab"}
+    second = {s: {"more": connection(s, number=1), **first[s]} for s in "ab"}
     for site in (b, a):
         reload(t, site, text_of(second[site.side]), "a connection is added")
+    t.check(names(a) == ["more", "to-b"], "status has the order of the file", names(a))
     t.eventually("the new connection comes up", lambda: a.well() and b.well(), 5)
     t.check("10.2.1.0/24" in a.guards(), "with its guard", sorted(a.guards()))
     added = spis(a, "more")
     changed = {s: {**first[s], "more": connection(s, number=1, lifetime="20m")} for s in "ab"}
     reload(t, a, text_of(changed["a"]), "its lifetime changes: it is rekeyed")
+    t.check(names(a) == ["to-b", "more"], "and the new order of the file is that of status", names(a))
     t.eventually("its SAs are new ones", lambda: a.well() and all(
         new[0] != old[0] for new, old in zip(spis(a, "more"), added)), 5)
     removal(t, a, b, first)
@@ -51,7 +57,7 @@ def touched(t):
 
 def removal(t, a, b, first):
     reload(t, a, text_of(first["a"]), "it is removed")
-    t.check([c["name"] for c in a.status()["connections"]] == ["to-b"], "it is gone from status")
+    t.check(names(a) == ["to-b"], "it is gone from status")
     t.eventually("its device, routes and guards are gone", lambda: a.device("td-more") is None and
                  not any(p == "10.2.1.0/24" for p, _ in a.routes()), 3, lambda: a.routes())
     t.eventually("the peer is told", lambda: b.up("more") == [], 3)
@@ -170,4 +176,18 @@ def checks(t, a):
     t.check(code == 1 and "chmod 600" in err, "a secret that others may read", err.strip()[:200])
 
 
-CASES = {"reload-touched": touched, "reload-live": live, "shared-guard": shared, "mistakes": mistakes}
+def gateway_keys(t):
+    """Keys of the gateway: what is live is live beside what takes a restart, which is said while it differs."""
+    lab = t.lab()
+    a = t.site(lab, "a").start()
+    answer = reload(t, a, config("a", top={"log": "warn", "port": "501"}), "log and port")
+    t.check(answer["what"] == "gateway: changed in place (log); gateway: needs a restart of the daemon (port)",
+            "each by its class", answer["what"])
+    t.check("notice reloaded" not in a.log_text(), "log: warn is in force")
+    answer = reload(t, a, config("a", top={"log": "warn", "port": "501"}), "the same again")
+    t.check("needs a restart" in answer["what"], "still to come", answer["what"])
+    answer = reload(t, a, config("a", top={"log": "warn"}), "the port as it runs")
+    t.check(answer["what"] == "nothing changed", "nothing to come", answer["what"])
+
+
+CASES = {"gateway-keys": gateway_keys, "reload-touched": touched, "reload-live": live, "shared-guard": shared, "mistakes": mistakes}
