@@ -101,6 +101,8 @@ broker_judge(const struct host_request *q)
 	case HOST_UDP_CLOSE:
 		if (q->local.ip.family == AF_UNSPEC || q->local.port == 0)
 			return "no family or no port";
+		if (q->slots == 1)
+			return "a set is control's socket and one a worker at least";
 		return q->name[0] != '\0' ? judge_name(q->name) : NULL;
 	case HOST_SYSCTL_SET:
 		return judge_sysctl(q);
@@ -302,6 +304,37 @@ do_route_del(struct record *r, const struct host_request *q, struct host_answer 
 	record_forget(r, x);
 }
 
+/* Close all sockets of a place; false: there was none. */
+static bool
+forget_set(struct record *r, const struct host_request *q)
+{
+	struct record_object *x;
+	struct host_request each = *q;
+	bool found = false;
+
+	for (each.slot = 0; each.slot < HOST_SLOTS_MAX; each.slot++) {
+		x = record_find(r, &each, HOST_UDP_OPEN);
+		if (x != NULL)
+			record_forget(r, x);
+		found = found || x != NULL;
+	}
+	return found;
+}
+
+/* The socket before it in its set, of equal settings: the order of the set is that of opening. */
+static bool
+has_predecessor(const struct record *r, const struct host_request *q)
+{
+	struct host_request before = *q;
+	const struct record_object *x;
+
+	if (q->slot == 0)
+		return true;
+	before.slot--;
+	x = record_find(r, &before, HOST_UDP_OPEN);
+	return x != NULL && x->what.fwmark == q->fwmark && x->what.slots == q->slots;
+}
+
 static void
 do_udp_open(struct record *r, const struct host_request *q, struct host_answer *a)
 {
@@ -309,17 +342,23 @@ do_udp_open(struct record *r, const struct host_request *q, struct host_answer *
 	char text[ENDPOINT_STRLEN];
 	int fd;
 
-	if (x != NULL && x->what.fwmark == q->fwmark) {
+	if (x != NULL && x->what.fwmark == q->fwmark && x->what.slots == q->slots) {
 		give(x, a, true);
 		return;
 	}
-	if (x != NULL)
-		record_forget(r, x);	/* the same place with another mark */
+	if (q->slot == 0)
+		(void)forget_set(r, q);	/* the same place with another mark or other slots */
+	if (!has_predecessor(r, q)) {
+		refuse(a, -EINVAL, "the sockets of a set are opened in order");
+		return;
+	}
 	if (!record_room(r, true)) {
 		full(a);
 		return;
 	}
-	if ((fd = udp_open(&q->local, q->name, q->fwmark)) >= 0) {
+	fd = udp_open_shared(&q->local, q->name, q->fwmark, q->slots > 0 ? q->slots - 1 : 0,
+	    q->slot);
+	if (fd >= 0) {
 		give(record_add(r, q, fd, true), a, false);
 		return;
 	}
@@ -333,12 +372,8 @@ do_udp_open(struct record *r, const struct host_request *q, struct host_answer *
 static void
 do_udp_close(struct record *r, const struct host_request *q, struct host_answer *a)
 {
-	struct record_object *x = record_find(r, q, HOST_UDP_OPEN);
-
-	if (x == NULL)
+	if (!forget_set(r, q))
 		refuse(a, -ENOENT, "no such socket of ours");
-	else
-		record_forget(r, x);
 }
 
 static void

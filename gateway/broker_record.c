@@ -62,7 +62,7 @@ same_object(const struct host_request *a, const struct host_request *b, enum hos
 		return prefix_same(&a->prefix, &b->prefix) && a->metric == b->metric &&
 		    a->unreachable == b->unreachable;
 	case HOST_UDP_OPEN:
-		return endpoint_equal(&a->local, &b->local);
+		return endpoint_equal(&a->local, &b->local) && a->slot == b->slot;
 	case HOST_SYSCTL_SET:
 		return a->sysctl == b->sysctl;
 	default:

@@ -185,8 +185,8 @@ connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
 		close(a->fd);
 		return;
 	}
-	c->device_open = worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_ADD,
-	    .index = c->device, .fd = a->fd });
+	c->device_open = worker_post(workers_at(g->workers, c->home),
+	    &(struct worker_cmd){ .kind = WORKER_DEVICE_ADD, .index = c->device, .fd = a->fd });
 	if (!c->device_open) {
 		log_event(LOG_LEVEL_ERROR, "no-memory", "connection=%s what=device", c->conf->name);
 		close(a->fd);
@@ -298,7 +298,7 @@ connection_path(struct gw *g, struct gw_connection *c)
 		memcpy(t->inside_peer, c->t[i].conf->inside_peer, sizeof(t->inside_peer));
 	}
 	cmd.path = p;
-	gw_esp(g, &cmd);
+	gw_esp(g, c, &cmd);
 }
 
 bool
@@ -375,13 +375,34 @@ device_index(struct gw *g, uint16_t *index)
 	return false;
 }
 
+/* The worker that has the fewest connections. */
+static void
+choose_home(struct gw *g, struct gw_connection *c)
+{
+	for (unsigned i = 1; i < workers_n(g->workers); i++)
+		if (g->worker[i].load < g->worker[c->home].load)
+			c->home = i;
+	c->serves = workers_bit(c->home);
+	g->worker[c->home].load++;
+}
+
+/* Never 0; and by it IKE chooses SPIs that are the home's. */
+static uint32_t
+tunnel_id(struct gw *g, unsigned home)
+{
+	do
+		g->next_id++;
+	while (g->next_id == 0 || g->next_id % workers_n(g->workers) != home);
+	return g->next_id;
+}
+
 static bool
 tunnels_init(struct gw *g, struct gw_connection *c)
 {
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++) {
 		struct gw_tunnel *t = &c->t[i];
 
-		t->id = ++g->next_id;
+		t->id = tunnel_id(g, c->home);
 		t->index = i;
 		t->c = c;
 		t->conf = &c->conf->tunnel[i];
@@ -402,6 +423,7 @@ connection_free(struct gw *g, struct gw_connection *c)
 	heap_remove(&g->samples, &c->sample);
 	if (c->device != NO_DEVICE)
 		g->devices[c->device / 64] &= ~(1ull << c->device % 64);
+	g->worker[c->home].load--;
 	free(c);
 }
 
@@ -416,6 +438,7 @@ connection_add(struct gw *g, const struct config_connection *conf)
 	c->id = ++g->next_id;
 	c->device = NO_DEVICE;
 	memset(c->bucket, MON_NONE, sizeof(c->bucket));
+	choose_home(g, c);
 	if (!device_index(g, &c->device) || !tunnels_init(g, c)) {
 		log_event(LOG_LEVEL_ERROR, "no-room", "connection=%s", conf->name);
 		connection_free(g, c);
@@ -442,8 +465,15 @@ tunnel_del(struct gw *g, struct gw_tunnel *t)
 	const struct esp_cmd cmd = { .kind = ESP_CMD_TUNNEL_DEL, .tunnel = t->id };
 
 	gw_ike(g, &(struct ike_fact){ .kind = IKE_TUNNEL_DEL, .tunnel = t->id });
-	gw_esp(g, &cmd);
+	gw_esp(g, t->c, &cmd);
 	(void)map_del(g->tunnels, t->id);
+}
+
+void
+connection_device_del(struct gw *g, const struct gw_connection *c)
+{
+	(void)worker_post(workers_at(g->workers, c->home),
+	    &(struct worker_cmd){ .kind = WORKER_DEVICE_DEL, .index = c->device });
 }
 
 static void
@@ -452,8 +482,7 @@ host_down(struct gw *g, struct gw_connection *c)
 	struct host_request q = { .op = HOST_TUN_CLOSE };
 
 	name_device(c->conf, &q);
-	(void)worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_DEL,
-	    .index = c->device });
+	connection_device_del(g, c);
 	ask(g, c, &q);
 	for (size_t i = 0; i < c->conf->networks_n; i++)
 		guard(g, c, &c->conf->networks[i]);
@@ -468,7 +497,7 @@ connection_del(struct gw *g, struct gw_connection *c)
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
 		tunnel_del(g, &c->t[i]);
 	gw_monitor(g, &(struct mon_fact){ .kind = MON_DEL, .connection = c->id });
-	gw_esp(g, &cmd);
+	gw_esp(g, c, &cmd);
 	host_down(g, c);
 	while (*p != c)
 		p = &(*p)->next;

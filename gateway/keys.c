@@ -23,6 +23,7 @@ static const struct key_word policies[] = {
 	{ "pinned", MON_PINNED }, { NULL, 0 },
 };
 static const struct key_word pins[] = { { "1", 0 }, { "2", 1 }, { NULL, 0 } };
+static const struct key_word of_cores[] = { { "cores", 0 }, { NULL, 0 } };
 static const struct key_word of_route[] = { { "route", 0 }, { NULL, 0 } };
 static const struct key_word guards[] = {
 	{ "on", GUARD_ON }, { "always", GUARD_ALWAYS }, { "off", GUARD_OFF }, { NULL, 0 },
@@ -53,6 +54,11 @@ const struct key keys[KEY_N] = {
 [KEY_NATT_PORT] = { "natt-port", GATEWAY(natt_port), .type = TYPE_NUMBER, .min = 1, .max = 65535,
     .value = { "4500" }, .reload = CONFIG_GATEWAY_RESTART, .also = "nat-port esp-port",
     .doc = "Our UDP port of IKE behind a NAT and of ESP." },
+[KEY_WORKERS] = { "workers", GATEWAY(workers), .type = TYPE_NUMBER, .words = of_cores, .min = 1,
+    .max = CONFIG_WORKERS_MAX, .value = { "cores" }, .reload = CONFIG_GATEWAY_RESTART,
+    .also = "threads cores cpus",
+    .doc = "How many threads move packets; 'cores': one for each core that the daemon may use. "
+    "A connection is served by one of them." },
 [KEY_CONNECTIONS] = { "connections", .home = HOME_GATEWAY, .type = TYPE_CONNECTIONS,
     .required = true, .reload = CONFIG_ADD, .also = "connection conn",
     .doc = "The connections, by name." },

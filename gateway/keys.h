@@ -21,6 +21,7 @@ enum key_id {
 	KEY_CONTROL,
 	KEY_PORT,
 	KEY_NATT_PORT,
+	KEY_WORKERS,
 	KEY_CONNECTIONS,
 	/* of a connection */
 	KEY_PRESET,

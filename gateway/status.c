@@ -129,7 +129,7 @@ add_traffic(json_t *o, const struct gw *g, const struct gw_tunnel *t, usec_t now
 	struct esp_tunnel_stats st;
 
 	memset(&st, 0, sizeof(st));
-	(void)worker_tunnel_stats(g->worker, t->id, &st);
+	(void)workers_tunnel_stats(g->workers, t->c->serves, t->id, &st);
 	json_object_set_new(o, "packets_out", json_integer((json_int_t)st.out_packets));
 	json_object_set_new(o, "bytes_out", json_integer((json_int_t)st.out_bytes));
 	json_object_set_new(o, "packets_in", json_integer((json_int_t)st.in_packets));
@@ -239,7 +239,7 @@ drops_json(const struct gw *g, struct esp_stats *st)
 {
 	json_t *o = json_object();
 
-	worker_stats(g->worker, st);
+	workers_stats(g->workers, st);
 	for (unsigned d = 0; d < DROP_N; d++)
 		if (st->drop[d] > 0)
 			json_object_set_new(o, drop_info((enum drop)d)->name,
@@ -293,7 +293,7 @@ batches_json(const struct gw *g)
 	struct worker_batches b;
 	json_t *o = json_object();
 
-	worker_batches(g->worker, &b);
+	workers_batches(g->workers, &b);
 	json_object_set_new(o, "datagrams_sent", buckets_json(b.send));
 	json_object_set_new(o, "datagrams_received", buckets_json(b.recv));
 	json_object_set_new(o, "bytes_read", buckets_json(b.read));
@@ -339,6 +339,7 @@ status_json(struct gw *g, const char *only)
 	json_object_set_new(o, "packets", packets_json(&st));
 	json_object_set_new(o, "batches", batches_json(g));
 	json_object_set_new(o, "ike", totals_json(g));
+	json_object_set_new(o, "workers", json_integer(workers_n(g->workers)));
 	json_object_set_new(o, "ciphers", ciphers_json(g));
 	json_object_set_new(o, "netns", json_integer(findings_netns()));
 	json_object_set_new(o, "secrets_locked", json_boolean(secrets_locked(g->secrets)));

@@ -149,6 +149,7 @@ serve(struct worker *w, const struct epoll_event *ev, usec_t now)
 	case SOURCE_CMD:
 		worker_lower(w->cmd_fd);
 		worker_obey(w, now);
+		worker_from_control(w, now);
 		return;
 	case SOURCE_DEVICE:
 		worker_from_device(w, index, now);

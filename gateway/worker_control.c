@@ -32,10 +32,12 @@ make(struct worker *w, const struct aead_set *aeads, const uint8_t probe_key[16]
 	w->cmds = ring_new(sizeof(struct worker_cmd), CMD_RING);
 	w->events = ring_new(sizeof(struct esp_event), EVENT_RING);
 	w->strays = ring_new(sizeof(struct worker_stray), STRAY_RING);
+	w->handed = ring_new(sizeof(struct worker_stray), STRAY_RING);
 	w->cmd_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	w->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return w->esp != NULL && w->cmds != NULL && w->events != NULL && w->strays != NULL &&
+	    w->handed != NULL &&
 	    w->cmd_fd >= 0 && w->event_fd >= 0 && w->epoll >= 0 &&
 	    batch_init_shared(&w->dev, BATCH_PKTS, DEVICE_BUF) &&
 	    batch_init(&w->net, RECV_PKTS, PKT_BUF) &&
@@ -46,13 +48,15 @@ make(struct worker *w, const struct aead_set *aeads, const uint8_t probe_key[16]
 }
 
 struct worker *
-worker_new(unsigned index, const struct aead_set *aeads, const uint8_t probe_key[16])
+worker_new(unsigned index, unsigned workers, const struct aead_set *aeads,
+    const uint8_t probe_key[16])
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return NULL;
 	w->index = index;
+	w->workers = workers;
 	w->wait_tail = &w->wait_head;
 	w->cmd_fd = w->event_fd = w->epoll = -1;
 	for (unsigned i = 0; i < WORKER_DEVICES; i++)
@@ -130,6 +134,7 @@ worker_free(struct worker *w, void (*drop)(void *arg, const struct esp_event *ev
 	ring_free(w->cmds);
 	ring_free(w->events);
 	ring_free(w->strays);
+	ring_free(w->handed);
 	batch_fini(&w->dev);
 	batch_fini(&w->net);
 	batch_fini(&w->esp_in);
@@ -187,6 +192,17 @@ worker_stray(struct worker *w, struct worker_stray *s)
 	return ring_get(w->strays, s);
 }
 
+bool
+worker_hand(struct worker *w, const struct worker_stray *s)
+{
+	if (s->len > sizeof(s->data) || !ring_put(w->handed, s)) {
+		atomic_fetch_add_explicit(&w->hand_lost, 1, memory_order_relaxed);
+		return false;
+	}
+	worker_raise(w->cmd_fd);
+	return true;
+}
+
 int
 worker_fd(const struct worker *w)
 {
@@ -222,7 +238,11 @@ worker_tunnel_stats(const struct worker *w, uint32_t tunnel, struct esp_tunnel_s
 void
 worker_stats(const struct worker *w, struct esp_stats *st)
 {
+	uint64_t lost = atomic_load_explicit(&w->hand_lost, memory_order_relaxed);
+
 	esp_stats(w->esp, st);
+	st->in_packets += lost;
+	st->drop[DROP_IN_NO_BUFFER] += lost;
 }
 
 uint64_t

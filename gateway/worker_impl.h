@@ -18,7 +18,7 @@
 enum {
 	CMD_RING	= 1024,
 	EVENT_RING	= 1024,
-	STRAY_RING	= 256,
+	STRAY_RING	= 64,
 	/* Buffers of a worker, bytes: 192 KiB read from devices, 16 trains of 64 KiB received, and
 	 * the engine's 256 KiB each way and 600 KiB for packets of its own: 2.4 MiB in all, of
 	 * which only what traffic needs is ever touched. */
@@ -49,15 +49,16 @@ struct waiting {
 };
 
 struct worker {
-	unsigned index;
+	unsigned index, workers;	/* which of how many */
 	pthread_t thread;
 	bool running;
 	struct esp *esp;
-	struct ring *cmds, *events, *strays;
+	struct ring *cmds, *events, *strays, *handed;
 	int cmd_fd, event_fd, epoll;
 	_Atomic bool quit;
 	_Atomic bool wake[WORKER_DEVICES];	/* set by control, lowered with the next packet */
 	_Atomic uint64_t strays_lost;
+	_Atomic uint64_t hand_lost;		/* control's: what had no room in `handed` */
 	struct waiting *wait_head, **wait_tail;
 
 	/* The worker's own from here on. */
@@ -125,5 +126,6 @@ void	worker_send_pending(struct worker *w);		/* what commands made the engine sa
 
 /* ---- worker_in.c ---- */
 void	worker_from_socket(struct worker *w, unsigned index, usec_t now);
+void	worker_from_control(struct worker *w, usec_t now);	/* what it handed on */
 
 #endif

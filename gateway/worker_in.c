@@ -5,19 +5,39 @@
 #include "base/bytes.h"
 #include "gateway/worker_impl.h"
 
+int
+worker_of(const void *data, size_t len, unsigned workers)
+{
+	struct rd r = rd_init(data, len);
+	uint32_t spi;
+
+	if (len == 1 && *(const uint8_t *)data == 0xff)
+		return WORKER_NOBODY;
+	spi = rd_u32(&r);
+	if (!rd_ok(&r))
+		return 0;
+	return spi == 0 ? WORKER_CONTROL : (int)(spi % workers);
+}
+
+/* For control, or another worker by way of control. */
 static void
-stray(struct worker *w, const struct pkt *p)
+stray(struct worker *w, const struct pkt *p, int owner)
 {
 	struct worker_stray *s = &w->stray;
 
 	s->local = p->local;
 	s->remote = p->remote;
 	s->len = (uint16_t)p->len;
+	s->socket = p->socket;
+	s->tos = p->tos;
 	if (p->len <= sizeof(s->data))
 		memcpy(s->data, pkt_data(p), p->len);
-	if (p->len > sizeof(s->data) || !ring_put(w->strays, s))
+	if (p->len <= sizeof(s->data) && ring_put(w->strays, s))
+		w->told = true;
+	else if (owner != WORKER_CONTROL)
+		esp_count_drop(w->esp, DROP_IN_NO_BUFFER, 1);
+	else
 		atomic_fetch_add_explicit(&w->strays_lost, 1, memory_order_relaxed);
-	w->told = true;
 }
 
 /* What a round of receiving knows of SPIs. */
@@ -28,22 +48,6 @@ struct look {
 	bool again;			/* the commands were looked at once more */
 };
 
-
-/* RFC 3948 2.2, 2.3: four zero bytes announce IKE, one 0xff byte keeps a NAT open. */
-static bool
-is_esp(struct worker *w, const struct pkt *p)
-{
-	static const uint8_t marker[4];
-	const uint8_t *data = pkt_data(p);
-
-	if (p->len == 1 && data[0] == 0xff)
-		return false;
-	if (p->len >= sizeof(marker) && memcmp(data, marker, sizeof(marker)) == 0) {
-		stray(w, p);
-		return false;
-	}
-	return true;
-}
 
 static void
 pass_in(struct worker *w, usec_t now)
@@ -69,7 +73,18 @@ is_other_spi(const struct pkt *p, struct look *look)
 	if (look->known && look->spi == spi)
 		return false;
 	look->spi = spi;
+	look->known = false;
 	return true;
+}
+
+static bool
+is_ours(struct worker *w, const struct pkt *p)
+{
+	int owner = worker_of(pkt_data(p), p->len, w->workers);
+
+	if (owner != (int)w->index && owner != WORKER_NOBODY)
+		stray(w, p, owner);
+	return owner == (int)w->index;
 }
 
 /*
@@ -88,26 +103,20 @@ look_again(struct worker *w, struct look *look)
 	look->known = esp_knows(w->esp, look->spi);
 }
 
-/* Views of runs of the train's ESP datagrams, one for each SPI in a row; what is not ESP ends a
- * run: the kernel's GRO and senders' trains may carry it along. */
+/* Views of runs of the train's datagrams, one for each SPI of ours in a row; what is not ours
+ * ends a run: the kernel's GRO and senders' trains may carry it along. */
 static void
 classify(struct worker *w, const struct pkt *train, struct look *look)
 {
 	struct pkt *run = NULL, one = { .len = 1 };
 
 	for (size_t at = 0; one.len > 0 && (at == 0 || at < train->len); at += one.len) {
-		one = *train;
-		one.off += (uint32_t)at;
-		one.len -= (uint32_t)at;
-		if (one.segment != 0 && one.len > one.segment)
-			one.len = one.segment;
-		if (!is_esp(w, &one)) {
-			run = NULL;
-			continue;
-		}
+		one = pkt_datagram(train, at);
 		if (is_other_spi(&one, look)) {
-			look_again(w, look);
 			run = NULL;
+			if (!is_ours(w, &one))
+				continue;
+			look_again(w, look);
 		}
 		if (run != NULL) {
 			run->len += one.len;
@@ -141,4 +150,29 @@ worker_from_socket(struct worker *w, unsigned index, usec_t now)
 		if (!full)
 			break;
 	}
+}
+
+void
+worker_from_control(struct worker *w, usec_t now)
+{
+	struct worker_stray *s = &w->stray;
+	struct look look = { .now = now };
+	struct pkt *p;
+
+	batch_reset(&w->net);
+	while (ring_get(w->handed, s)) {
+		if ((p = batch_next(&w->net)) == NULL) {
+			pass_in(w, now);
+			batch_reset(&w->net);
+			p = batch_next(&w->net);
+		}
+		p->local = s->local;
+		p->remote = s->remote;
+		p->socket = s->socket;
+		p->tos = s->tos;
+		p->len = s->len;
+		memcpy(pkt_data(p), s->data, s->len);
+		classify(w, p, &look);
+	}
+	pass_in(w, now);
 }

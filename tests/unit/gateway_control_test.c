@@ -114,9 +114,9 @@ machines(struct gw *g)
 	g->sas = map_new(2);
 	g->nl = nl_open();
 	g->jobs = jobs_new(1);
-	g->worker = worker_new(0, g->aeads, key);
+	g->workers = workers_new(1, g->aeads, key);
 	heap_init(&g->samples);
-	ck_assert(g->ike != NULL && g->monitor != NULL && g->nl != NULL && g->worker != NULL);
+	ck_assert(g->ike != NULL && g->monitor != NULL && g->nl != NULL && g->workers != NULL);
 }
 
 static void
@@ -178,7 +178,7 @@ teardown(void)
 	ck_assert_int_eq(stat(w->socket, &st), -1);
 	hostlink_free(g->host);
 	jobs_free(g->jobs, NULL, NULL);
-	worker_free(g->worker, back, g);
+	workers_free(g->workers, back, g);
 	ike_free(g->ike);
 	monitor_free(g->monitor);
 	heap_fini(&g->samples);
@@ -209,8 +209,8 @@ pump(void)
 
 	event_base_loop(loop_base(g->loop), EVLOOP_NONBLOCK);
 	gw_drain(g, loop_now());
-	(void)worker_flush(g->worker);
-	while (worker_event(g->worker, &ev))
+	(void)workers_flush(g->workers);
+	while (worker_event(workers_at(g->workers, 0), &ev))
 		back(g, &ev);
 }
 
