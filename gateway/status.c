@@ -225,6 +225,7 @@ connection_json(struct gw *g, struct gw_connection *c, usec_t now)
 	json_object_set_new(o, "state", json_string(health_name(health(g, c))));
 	json_object_set_new(o, "device", json_string(c->conf->device));
 	json_object_set_new(o, "mtu", json_integer(c->mtu));
+	json_object_set_new(o, "worker", json_integer(c->home));
 	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
 	json_object_set_new(o, "networks", networks);
 	json_object_set_new(o, "why", control_text(c->why));

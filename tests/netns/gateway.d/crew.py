@@ -1,0 +1,76 @@
+"""Several workers: connections on workers of their own, and what moves between sockets."""
+
+import lib
+from sites import connection, yaml
+
+
+def more_lan(lab):
+    """A second network behind either gateway, for the second connection."""
+    for side, net, far in (("a", "10.1.1", "10.2.1"), ("b", "10.2.1", "10.1.1")):
+        lab.run(f"gw-{side}", "ip", "addr", "add", f"{net}.1/24", "dev", "lan")
+        lab.run(f"lan-{side}", "ip", "addr", "add", f"{net}.2/24", "dev", "eth0")
+        lab.run(f"lan-{side}", "ip", "route", "add", f"{far}.0/24", "via", f"{net}.1", "src", f"{net}.2")
+
+
+def homes(site):
+    return [c["worker"] for c in site.status()["connections"]]
+
+
+def spi_homes(site):
+    """The worker of each inbound SPI, connection by connection."""
+    n = site.status()["workers"]
+    return [sorted({int(t["spi_in"], 16) % n for t in c["tunnels"]})
+            for c in site.status()["connections"]]
+
+
+def crowd(t):
+    """Two connections on two of three workers: rekeys and a failover under load on both."""
+    lab = t.lab()
+    more_lan(lab)
+    text = {s: yaml({"workers": 3, "connections": {
+        f"to-{'b' if s == 'a' else 'a'}": connection(s, hold="1s"),
+        "more": connection(s, number=1, hold="1s")}}, 0) for s in "ab"}
+    a, b = (t.site(lab, s, text[s]).start() for s in "ab")
+    t.wait_well(a, b)
+    t.check(a.status()["workers"] == 3, "three workers", a.status()["workers"])
+    t.check(homes(a) == [0, 1], "each connection has a worker of its own", homes(a))
+    lab.stream_server("lan-b")
+    loads = [lab.stream("lan-a", "udp", to, rate=1000, time=6) for to in ("10.2.0.2", "10.2.1.2")]
+    for _ in range(6):
+        for name in ("to-b", "more"):
+            a.command("rekey", name)
+            a.command("rekey", name, "--ike")
+        lib.wait_for("the rekeys to be over", a.well, 5, 0.05)
+        t.check(spi_homes(a) == [[0], [1]], "a rekey stays with the worker", spi_homes(a))
+    for name in ("to-b", "more"):
+        a.command("failover", name)
+    t.eventually("traffic moves", lambda: a.live("more") == [2] and a.live("to-b") == [2], 3)
+    for load, name in zip(loads, ("first", "second")):
+        r = lib.stream_result(load)
+        for way in ("out", "back"):
+            t.check(r[way]["lost"] == 0 and r[way]["reordered"] == 0,
+                    f"{name} connection, {way}: nothing lost, nothing out of order",
+                    f"{r[way]['sent']} sent, {r[way]['lost']} lost, {r[way]['reordered']} late")
+    drops = {**a.status()["drops"], **b.status()["drops"]}
+    t.check(not any(k in drops for k in ("in-no-sa", "in-replay", "in-no-buffer")), "no drop of the data plane",
+            drops)
+    restart(t, lab, a, b, text)
+
+
+def restart(t, lab, a, b, text):
+    """Another number of workers after a restart of one side; then its engine dies."""
+    a.stop()
+    a.configure(text["a"].replace("workers: '3'", "workers: '2'"))
+    a.start()
+    t.eventually("with two workers all is well again", lambda: a.well() and b.well(), 30)
+    t.check(a.status()["workers"] == 2, "two workers", a.status()["workers"])
+    a.configure(text["a"].replace("workers: '3'", "workers: '4'"))
+    dead = a.kill_engine()
+    t.eventually("an engine with four takes over: the sockets are new ones",
+                 lambda: a.engine() not in (None, dead) and a.answers() and
+                 a.status()["workers"] == 4 and a.well() and b.well(), 30)
+    t.pings("the first connection carries", lab)
+    t.pings("the second too", lab, "10.2.1.2")
+
+
+CASES = {"workers": crowd}
