@@ -157,23 +157,54 @@ give(struct record_object *x, struct host_answer *a, bool existed)
 	a->fd = x->fd;
 }
 
+/* A further queue of a device of ours. */
+static void
+do_tun_queue(struct record *r, const struct host_request *q, struct host_answer *a)
+{
+	struct record_object *x = record_find(r, q, HOST_TUN_OPEN), *device = own_device(r, q, a);
+	unsigned ifindex;
+	int fd;
+
+	if (device == NULL)
+		return;
+	ifindex = device->ifindex;
+	if (device->what.slots != q->slots || tun_alive(device->fd) != 0) {
+		refuse(a, -EINVAL, "%s was not made with %u queues", q->name, q->slots);
+	} else if (x != NULL) {
+		give(x, a, true);
+	} else if (!record_room(r, true)) {
+		full(a);
+	} else if ((fd = tun_open_queue(q->name, HOST_LINK_GROUP, q->slot)) < 0) {
+		refuse(a, fd, "cannot make a queue of %s: %s", q->name, strerror(-fd));
+	} else {
+		x = record_add(r, q, fd, true);
+		x->ifindex = ifindex;
+		give(x, a, false);
+	}
+}
+
 static void
 do_tun_open(struct record *r, const struct host_request *q, struct host_answer *a)
 {
 	struct record_object *x = record_device(r, q->name);
+	bool alive = x != NULL && tun_alive(x->fd) == 0;
 	int err, fd;
 
-	if (x != NULL && tun_alive(x->fd) == 0) {
+	if (alive && x->what.slots == q->slots) {
 		give(x, a, true);
 		return;
 	}
+	if (alive)
+		(void)nl_link_del(r->nl, x->ifindex);	/* with other queues it is another device */
 	if (x != NULL)
-		record_forget_device(r, q->name);	/* somebody deleted it under us */
+		record_forget_device(r, q->name);
 	if (!record_room(r, true)) {
 		full(a);
 		return;
 	}
-	if ((fd = tun_open(q->name, HOST_LINK_GROUP)) < 0) {
+	fd = q->slots > 0 ? tun_open_queue(q->name, HOST_LINK_GROUP, 0) :
+	    tun_open(q->name, HOST_LINK_GROUP);
+	if (fd < 0) {
 		if (fd == -EBUSY)
 			refuse(a, fd, "there is a device %s already, and it is not ours", q->name);
 		else if (fd == -ENOENT || fd == -ENODEV)
@@ -221,6 +252,8 @@ do_link_set(struct record *r, const struct host_request *q, struct host_answer *
 		    strerror(-err));
 		return;
 	}
+	if (q->up && !x->what.up && x->what.slots > 0)
+		(void)tun_queues_up(q->name, HOST_LINK_GROUP);
 	x->what.up = q->up;
 	if (q->mtu != 0)
 		x->what.mtu = q->mtu;
@@ -433,7 +466,10 @@ broker_execute(struct record *r, const struct host_request *asked, struct host_a
 		q.metric = HOST_GUARD_METRIC;
 	switch (q.op) {
 	case HOST_TUN_OPEN:
-		do_tun_open(r, &q, a);
+		if (q.slot > 0)
+			do_tun_queue(r, &q, a);
+		else
+			do_tun_open(r, &q, a);
 		return;
 	case HOST_TUN_CLOSE:
 		do_tun_close(r, &q, a);

@@ -176,6 +176,7 @@ tunnel_updown(struct gw *g, const struct ike_action *a, usec_t now)
 	t->up = a->kind == IKE_UP;
 	t->since = now;
 	snprintf(t->reason, sizeof(t->reason), "%s", t->up ? "" : a->reason);
+	share_look(g, t->c);
 	gw_event(g, t->up ? "tunnel-up" : "tunnel-down", t->c, t,
 	    t->up ? "IKE SA and Child SA established" : t->reason);
 	gw_monitor(g, &f);

@@ -71,6 +71,8 @@ struct config_connection {
 	usec_t ike_life, child_life, retry_max;
 	usec_t liveness;		/* 0: never ask */
 	uint16_t window;		/* replay-window, packets */
+	unsigned workers;		/* that share what it sends */
+	unsigned peer_window;		/* packets; 0: as the peer is known */
 	enum mon_policy policy;
 	unsigned pin;			/* 0-based */
 	usec_t hold;			/* fail-back hold time */

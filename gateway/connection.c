@@ -159,7 +159,7 @@ host_up(struct gw *g, struct gw_connection *c)
 	for (size_t i = 0; i < c->conf->networks_n; i++)
 		guard(g, c, &c->conf->networks[i]);
 	name_device(c->conf, &q);
-	ask(g, c, &q);
+	share_ask(g, c, &q);
 	loose_filter(g, c);
 	link_set(g, c);
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
@@ -185,9 +185,7 @@ connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
 		close(a->fd);
 		return;
 	}
-	c->device_open = worker_post(workers_at(g->workers, c->home),
-	    &(struct worker_cmd){ .kind = WORKER_DEVICE_ADD, .index = c->device, .fd = a->fd });
-	if (!c->device_open) {
+	if (!share_opened(g, c, a)) {
 		log_event(LOG_LEVEL_ERROR, "no-memory", "connection=%s what=device", c->conf->name);
 		close(a->fd);
 	}
@@ -375,17 +373,6 @@ device_index(struct gw *g, uint16_t *index)
 	return false;
 }
 
-/* The worker that has the fewest connections. */
-static void
-choose_home(struct gw *g, struct gw_connection *c)
-{
-	for (unsigned i = 1; i < workers_n(g->workers); i++)
-		if (g->worker[i].load < g->worker[c->home].load)
-			c->home = i;
-	c->serves = workers_bit(c->home);
-	g->worker[c->home].load++;
-}
-
 /* Never 0; and by it IKE chooses SPIs that are the home's. */
 static uint32_t
 tunnel_id(struct gw *g, unsigned home)
@@ -423,7 +410,7 @@ connection_free(struct gw *g, struct gw_connection *c)
 	heap_remove(&g->samples, &c->sample);
 	if (c->device != NO_DEVICE)
 		g->devices[c->device / 64] &= ~(1ull << c->device % 64);
-	g->worker[c->home].load--;
+	share_end(g, c);
 	free(c);
 }
 
@@ -438,7 +425,7 @@ connection_add(struct gw *g, const struct config_connection *conf)
 	c->id = ++g->next_id;
 	c->device = NO_DEVICE;
 	memset(c->bucket, MON_NONE, sizeof(c->bucket));
-	choose_home(g, c);
+	share_choose(g, c);
 	if (!device_index(g, &c->device) || !tunnels_init(g, c)) {
 		log_event(LOG_LEVEL_ERROR, "no-room", "connection=%s", conf->name);
 		connection_free(g, c);
@@ -472,8 +459,10 @@ tunnel_del(struct gw *g, struct gw_tunnel *t)
 void
 connection_device_del(struct gw *g, const struct gw_connection *c)
 {
-	(void)worker_post(workers_at(g->workers, c->home),
-	    &(struct worker_cmd){ .kind = WORKER_DEVICE_DEL, .index = c->device });
+	for (unsigned i = 0; i < workers_n(g->workers); i++)
+		if ((c->serves & workers_bit(i)) != 0)
+			(void)worker_post(workers_at(g->workers, i), &(struct worker_cmd){
+			    .kind = WORKER_DEVICE_DEL, .index = c->device });
 }
 
 static void
@@ -548,6 +537,7 @@ connection_change(struct gw *g, struct gw_connection *c, const struct config_con
 	connection_mtu(g, c);
 	connection_path(g, c);
 	monitor_set(g, c);
+	share_look(g, c);
 	for (unsigned i = 0; i < conf->tunnels_n; i++) {
 		tunnel_ike_set(g, &c->t[i]);
 		if (rekey && c->t[i].up)

@@ -20,7 +20,7 @@
 /*
  * The engine process: it owns the configuration, the machines (IKE, monitor), the workers and
  * the control socket, and carries the actions of one to another.  gateway.c is the map of that;
- * sockets.c has control's side of the UDP sockets; connection.c turns a configured connection into devices, routes, guards and paths;
+ * sockets.c has control's side of the UDP sockets; share.c who serves a connection; connection.c turns a configured connection into devices, routes, guards and paths;
  * uplink.c follows addresses, carriers and MTUs; reload.c applies a new configuration.
  * All of it runs in the control thread.
  */
@@ -53,7 +53,9 @@ struct gw_connection {
 	const struct config_connection *conf;	/* in gw.config */
 	uint16_t device;		/* index at the workers */
 	unsigned home;			/* the worker that serves it */
-	uint64_t serves;		/* all that do */
+	uint64_t serves;		/* all that do: the home alone, or those that share it */
+	unsigned queues;		/* of the device that are open, when it has several */
+	bool shared;			/* the others take part now */
 	bool device_open;
 	unsigned mtu;			/* of the device, 0: not set yet */
 	uint8_t bucket[ESP_BUCKETS];	/* the monitor's choice */
@@ -179,6 +181,15 @@ void		connection_forwarding(struct gw *g, const struct gw_connection *c);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
+
+/* ---- share.c ---- */
+void		share_choose(struct gw *g, struct gw_connection *c);	/* its workers */
+void		share_end(struct gw *g, const struct gw_connection *c);	/* they have one less */
+void		share_ask(struct gw *g, const struct gw_connection *c, struct host_request *q);
+/* The descriptor of an answer goes to its worker.  False: no memory, it is still the caller's. */
+bool		share_opened(struct gw *g, struct gw_connection *c, const struct host_answer *a);
+/* A tunnel came up, or what is known of a peer's window changed: may they share it? */
+void		share_look(struct gw *g, struct gw_connection *c);
 
 /* ---- sample.c ---- */
 void		sample_due(struct gw *g, usec_t now);		/* look where it is time */

@@ -226,6 +226,8 @@ connection_json(struct gw *g, struct gw_connection *c, usec_t now)
 	json_object_set_new(o, "device", json_string(c->conf->device));
 	json_object_set_new(o, "mtu", json_integer(c->mtu));
 	json_object_set_new(o, "worker", json_integer(c->home));
+	json_object_set_new(o, "workers", json_integer(c->shared ?
+	    __builtin_popcountll(c->serves) : 1));
 	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
 	json_object_set_new(o, "networks", networks);
 	json_object_set_new(o, "why", control_text(c->why));
@@ -272,6 +274,19 @@ packets_json(const struct esp_stats *st)
 	    "in", (json_int_t)st->in_packets, "in_made", (json_int_t)st->in_made,
 	    "in_delivered", (json_int_t)st->in_delivered,
 	    "in_answered", (json_int_t)st->in_answered);
+}
+
+static json_t *
+by_worker_json(const struct gw *g)
+{
+	json_t *a = json_array();
+	struct esp_stats st;
+
+	for (unsigned i = 0; i < workers_n(g->workers); i++) {
+		worker_stats(workers_at(g->workers, i), &st);
+		json_array_append_new(a, packets_json(&st));
+	}
+	return a;
 }
 
 /* Element i counts what is from 2^i below 2^(i+1); zeros at the end are left out. */
@@ -341,6 +356,7 @@ status_json(struct gw *g, const char *only)
 	json_object_set_new(o, "batches", batches_json(g));
 	json_object_set_new(o, "ike", totals_json(g));
 	json_object_set_new(o, "workers", json_integer(workers_n(g->workers)));
+	json_object_set_new(o, "by_worker", by_worker_json(g));
 	json_object_set_new(o, "ciphers", ciphers_json(g));
 	json_object_set_new(o, "netns", json_integer(findings_netns()));
 	json_object_set_new(o, "secrets_locked", json_boolean(secrets_locked(g->secrets)));

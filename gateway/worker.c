@@ -39,6 +39,28 @@ worker_device_del(struct worker *w, unsigned index)
 	epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->device[index].fd, NULL);
 	close(w->device[index].fd);
 	w->device[index].fd = -1;
+	if (w->writer[index] >= 0)
+		close(w->writer[index]);
+	w->writer[index] = -1;
+}
+
+static void
+device_writer(struct worker *w, const struct worker_cmd *c)
+{
+	if (w->device[c->index].fd < 0 || w->writer[c->index] >= 0)
+		close(c->fd);
+	else
+		w->writer[c->index] = c->fd;
+}
+
+static void
+device_queue(struct worker *w, const struct worker_cmd *c)
+{
+	int err = w->device[c->index].fd >= 0 ? tun_queue(w->device[c->index].fd, c->on) : 0;
+
+	if (err != 0 && err != -EINVAL)
+		log_event(LOG_LEVEL_ERROR, "queue-failed", "device=%u worker=%u error=\"%s\"",
+		    c->index, w->index, strerror(-err));
 }
 
 /* The kernel has no room just now, as against a descriptor that cannot be watched at all. */
@@ -104,6 +126,12 @@ obey(struct worker *w, const struct worker_cmd *c, usec_t now)
 		return true;
 	case WORKER_DEVICE_ADD:
 		return device_add(w, c);
+	case WORKER_DEVICE_WRITER:
+		device_writer(w, c);
+		return true;
+	case WORKER_DEVICE_QUEUE:
+		device_queue(w, c);
+		return true;
 	case WORKER_DEVICE_DEL:
 		worker_device_del(w, c->index);
 		return true;

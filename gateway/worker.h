@@ -35,7 +35,9 @@ int		worker_of(const void *data, size_t len, unsigned workers);
 enum worker_cmd_kind {
 	WORKER_ESP,			/* esp: for the engine */
 	WORKER_DEVICE_ADD,		/* index, fd: the worker owns the descriptor now */
-	WORKER_DEVICE_DEL,		/* index: closes it */
+	WORKER_DEVICE_WRITER,		/* index, fd: what the worker writes goes here instead; owned */
+	WORKER_DEVICE_QUEUE,		/* index, on: take part in reading it, or not (tun_queue()) */
+	WORKER_DEVICE_DEL,		/* index: closes it, both descriptors */
 	WORKER_SOCKET,			/* index, fd, port: the worker reads and writes it, control may */
 					/* send on it; it stays control's, to be closed after */
 					/* worker_free(); fd -1: let go of it */
@@ -46,6 +48,7 @@ struct worker_cmd {
 	unsigned index;
 	int fd;
 	uint16_t port;
+	bool on;
 	struct esp_cmd esp;
 };
 

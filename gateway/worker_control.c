@@ -60,7 +60,7 @@ worker_new(unsigned index, unsigned workers, const struct aead_set *aeads,
 	w->wait_tail = &w->wait_head;
 	w->cmd_fd = w->event_fd = w->epoll = -1;
 	for (unsigned i = 0; i < WORKER_DEVICES; i++)
-		w->device[i].fd = -1;
+		w->device[i].fd = w->writer[i] = -1;
 	for (unsigned i = 0; i < WORKER_SOCKETS; i++)
 		w->socket[i].fd = -1;
 	if (!make(w, aeads, probe_key) || !start_thread(w)) {
@@ -80,7 +80,7 @@ refuse(const struct worker_cmd *c, void (*drop)(void *, const struct esp_event *
 	    .tunnel = c->esp.tunnel,
 	    .kind = c->esp.sa != NULL ? ESP_EV_SA_BACK : ESP_EV_PATH_BACK };
 
-	if (c->kind == WORKER_DEVICE_ADD)
+	if (c->kind == WORKER_DEVICE_ADD || c->kind == WORKER_DEVICE_WRITER)
 		close(c->fd);
 	else if (c->kind == WORKER_ESP && (ev.sa != NULL || ev.path != NULL) && drop != NULL)
 		drop(arg, &ev);

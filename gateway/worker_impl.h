@@ -67,6 +67,7 @@ struct worker {
 	bool holds;
 	struct worker_cmd held;		/* a command that found no memory; those behind it wait */
 	struct tun_port device[WORKER_DEVICES];
+	int writer[WORKER_DEVICES];	/* what is written goes here; -1: to the device */
 	struct { int fd; uint16_t port; struct udp_tx tx; } socket[WORKER_SOCKETS];
 	struct batch dev, net;		/* read from a device, received */
 	struct batch esp_in;		/* views of what of `net` is ESP */

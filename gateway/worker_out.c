@@ -45,10 +45,14 @@ worker_write(struct worker *w, struct batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++) {
 		unsigned d = b->pkt[i].device;
+		struct tun_port to = { .fd = -1 };
 
 		tally_size(w->tallies.write, pkt_bytes(&b->pkt[i]));
-		if (d >= WORKER_DEVICES || w->device[d].fd < 0 ||
-		    tun_write(&w->device[d], &b->pkt[i]) != 0)
+		if (d < WORKER_DEVICES) {
+			to = w->device[d];
+			to.fd = w->writer[d] >= 0 ? w->writer[d] : to.fd;
+		}
+		if (to.fd < 0 || tun_write(&to, &b->pkt[i]) != 0)
 			esp_count_drop(w->esp, DROP_IN_DEVICE, segments(&b->pkt[i]));
 	}
 	b->n = 0;

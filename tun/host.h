@@ -22,7 +22,8 @@
  * sysctls) and it did not ask for again is undone at that moment, and not before.
  */
 enum host_op {
-	HOST_TUN_OPEN = 1,		/* name -> fd, ifindex; rp_filter loose, no link-local */
+	HOST_TUN_OPEN = 1,		/* name, slot, slots -> fd, ifindex; rp_filter loose, no */
+					/* link-local; slots: queues, see tun_open_queue() */
 	HOST_TUN_CLOSE,			/* name: the device and all over it goes */
 	HOST_LINK_SET,			/* name, up, mtu (0: as it is) */
 	HOST_ADDR_ADD, HOST_ADDR_DEL,	/* name, prefix (host bits kept: the address), peer */
@@ -63,7 +64,8 @@ struct host_request {
 	unsigned metric;		/* unreachable: 0 or HOST_GUARD_METRIC, which both mean the latter */
 	unsigned fwmark;		/* 0: none */
 	unsigned slots, slot;		/* how many sockets share the place (control's and one a */
-					/* worker; 0: it is not shared), and which of them; in order */
+					/* worker; 0: it is not shared), or how many queues a device */
+					/* has (0: a plain one), and which of them; in order */
 	enum host_sysctl sysctl;	/* 0 where it is not meant */
 	int value;
 	bool up;

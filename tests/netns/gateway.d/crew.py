@@ -73,4 +73,50 @@ def restart(t, lab, a, b, text):
     t.pings("the second too", lab, "10.2.1.2")
 
 
-CASES = {"workers": crowd}
+def share(t):
+    """One connection by two workers: order within each flow, rekeys, failover, both directions."""
+    lab = t.lab()
+    text = {s: yaml({"workers": 2, "connections": {
+        f"to-{'b' if s == 'a' else 'a'}": connection(s, hold="1s", workers=2)}}, 0) for s in "ab"}
+    a, b = (t.site(lab, s, text[s]).start() for s in "ab")
+    t.wait_well(a, b)
+    t.eventually("the peer is Tandem, its window is wide: two workers share it",
+                 lambda: a.conn()["workers"] == b.conn()["workers"] == 2, 3)
+    lab.stream_server("lan-b")
+    loads = [lab.stream("lan-a", "udp", "10.2.0.2", rate=500, time=6) for _ in range(8)]
+    tcp = lab.stream("lan-a", "tcp", "10.2.0.2", connections=20, every=20, time=6)
+    for _ in range(5):
+        a.command("rekey", "to-b")
+        b.command("rekey", "to-a")
+        lib.wait_for("the rekeys to be over", lambda: a.well() and b.well(), 5, 0.05)
+    a.command("failover", "to-b")
+    results = [lib.stream_result(load) for load in loads]
+    ways = [r[way] for r in results for way in ("out", "back")]
+    t.check(not any(w["lost"] or w["reordered"] for w in ways), "eight flows: nothing lost, nothing out of order",
+            [(w["sent"], w["lost"], w["reordered"]) for w in ways])
+    t.check(lib.stream_result(tcp)["resets"] == 0, "no TCP connection is lost")
+    t.check(min(busy(a)) > 2000 and min(busy(b)) > 2000, "both workers of either side had their part",
+            (busy(a), busy(b)))
+    drops = {**a.status()["drops"], **b.status()["drops"]}
+    t.check("in-replay" not in drops and "in-no-sa" not in drops, "no drop for it", drops)
+    narrow = text["a"].replace("workers: '2'\n    tunnels", "workers: '2'\n    peer-window: '64'\n    tunnels")
+    a.configure(narrow)
+    a.command("reload")
+    t.eventually("a peer with a small window: one worker", lambda: a.conn()["workers"] == 1, 3)
+    before = busy(a)
+    t.check(lib.stream_result(lab.stream("lan-a", "udp", "10.2.0.2", rate=500, time=1))["out"]["lost"] == 0,
+            "and nothing is lost")
+    after = busy(a)
+    t.check(sum(x == y for x, y in zip(before, after)) == 1, "the other one rests", (before, after))
+    a.kill_engine()
+    t.eventually("a new engine takes the queues over", lambda: a.engine() is not None and a.answers() and
+                 a.well() and b.well(), 10)
+    t.pings("traffic flows", lab)
+
+
+def busy(site):
+    """Packets that each worker took from devices."""
+    return [w["out"] for w in site.status()["by_worker"]]
+
+
+CASES = {"workers": crowd, "shared": share}
