@@ -22,7 +22,7 @@
  */
 #define WORKERS_BOUND	4
 #define IN_FLIGHT	32		/* packets: a socket pair has little room */
-#define PATIENCE	USEC_S(60)
+#define PATIENCE	USEC_S(30)
 
 struct side {
 	struct workers *ws;
