@@ -346,7 +346,8 @@ turn(void *arg, usec_t now)
 static bool
 machines_new(struct gw *g)
 {
-	struct ike_env env = { .workers = workers_wanted(g->config->workers), .half_open_cookie = 32, .half_open_max = 1024 };
+	struct ike_env env = { .workers = workers_wanted(g->config->workers),
+	    .half_open_cookie = 32, .half_open_max = 1024 };
 	uint8_t probe_key[16];
 
 	g->rng = rng_system();

@@ -20,8 +20,9 @@
 /*
  * The engine process: it owns the configuration, the machines (IKE, monitor), the workers and
  * the control socket, and carries the actions of one to another.  gateway.c is the map of that;
- * sockets.c has control's side of the UDP sockets; share.c who serves a connection; connection.c turns a configured connection into devices, routes, guards and paths;
- * uplink.c follows addresses, carriers and MTUs; reload.c applies a new configuration.
+ * sockets.c has control's side of the UDP sockets; connection.c turns a configured connection
+ * into devices, routes, guards and paths; share.c says which workers serve it; uplink.c follows
+ * addresses, carriers and MTUs; reload.c applies a new configuration.
  * All of it runs in the control thread.
  */
 struct control;

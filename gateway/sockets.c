@@ -149,13 +149,12 @@ ask(struct gw *g, unsigned which, unsigned slot)
 		log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"socket request\"");
 }
 
+/* The first of each set; those of the workers follow when it is there. */
 void
 sockets_ask(struct gw *g)
 {
 	for (unsigned which = 0; which < SOCK_N; which++)
-		for (unsigned slot = 0; slot == 0 ||
-		    (which >= SOCK_NATT4 && slot <= workers_n(g->workers)); slot++)
-			ask(g, which, slot);
+		ask(g, which, 0);
 }
 
 static bool
@@ -175,6 +174,8 @@ use(struct gw *g, unsigned which, unsigned slot, int fd)
 	g->sock[which] = fd;
 	if (which >= SOCK_NATT4)	/* the kernel asks any socket of the set whether it merges */
 		(void)udp_gro(fd, true);
+	for (unsigned i = 1; which >= SOCK_NATT4 && i <= workers_n(g->workers); i++)
+		ask(g, which, i);
 	g->on_ike[which] = loop_on_read(g->loop, fd, LOOP_LATER, on_read[which], g);
 	return g->on_ike[which] != NULL;
 }
@@ -192,10 +193,9 @@ sockets_opened(struct gw *g, const struct host_answer *a)
 	    (a->err == 0 && a->what.slot <= workers_n(g->workers) &&
 	    use(g, which, a->what.slot, a->fd)))
 		return true;
-	if (a->what.slot == 0)		/* the others of the set follow from it */
-		log_event(LOG_LEVEL_ERROR, "socket-failed", "port=%u family=%s error=\"%s\" "
-		    "hint=\"another IKE daemon? see: ss -ulpn sport = :%u\"",
-		    a->what.local.port, v6 ? "ipv6" : "ipv4", a->text, a->what.local.port);
+	log_event(LOG_LEVEL_ERROR, "socket-failed", "port=%u family=%s error=\"%s\" "
+	    "hint=\"another IKE daemon? see: ss -ulpn sport = :%u\"",
+	    a->what.local.port, v6 ? "ipv6" : "ipv4", a->text, a->what.local.port);
 	return false;
 }
 

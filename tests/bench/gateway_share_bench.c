@@ -50,7 +50,7 @@ now_us(void)
 	return USEC_S(t.tv_sec) + (usec_t)t.tv_nsec / 1000;
 }
 
-/* ---- the receiver ------------------------------------------------------------------------------ */
+/* ---- the receiver ---------------------------------------------------------------------- */
 
 static void
 look(struct bench *b, uint64_t *top, uint32_t seq)
@@ -98,7 +98,7 @@ receive(void *arg)
 	return NULL;
 }
 
-/* ---- who stops them ------------------------------------------------------------------------------ */
+/* ---- who stops them -------------------------------------------------------------------- */
 
 static void
 stall(pid_t tid, unsigned ms)
@@ -132,7 +132,7 @@ start_staller(const struct bench *b)
 	_exit(0);
 }
 
-/* ---- the workers ------------------------------------------------------------------------------- */
+/* ---- the workers ----------------------------------------------------------------------- */
 
 static void
 post(struct bench *b, struct worker_cmd c)

@@ -409,7 +409,7 @@ START_TEST(a_spread_tunnel_keeps_the_order_of_each_flow)
 }
 END_TEST
 
-/* ---- who gets what ---------------------------------------------------------------------------- */
+/* ---- who gets what --------------------------------------------------------------------- */
 
 START_TEST(a_datagram_tells_whose_it_is)
 {
