@@ -1,7 +1,7 @@
 """Several workers: connections on workers of their own, and what moves between sockets."""
 
 import lib
-from sites import connection, yaml
+from sites import OUTSIDE, connection, yaml
 
 
 def more_lan(lab):
@@ -119,4 +119,27 @@ def busy(site):
     return [w["out"] for w in site.status()["by_worker"]]
 
 
-CASES = {"workers": crowd, "shared": share}
+TRAIN = """
+import socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(17, 103, 100)                      # UDP_SEGMENT
+words = [int(w) for w in sys.argv[2:]]
+s.sendto(b"".join(struct.pack(">I", w) + bytes([1]) * 96 for w in words), (sys.argv[1], 4500))
+"""
+
+
+def strays(t):
+    """Trains of a stranger that mix: each datagram comes to its worker by way of control."""
+    lab = t.lab()
+    a = t.site(lab, "a", yaml({"workers": 3, "connections": {"to-b": connection("a", mode="add")}}, 0)).start()
+    # The workers of 1000, 1001, 1002 are 1, 2, 0.
+    for words, want in (([0, 1000, 1001, 1002, 1002, 0], [2, 1, 1]), ([1001, 0, 1000, 1002, 1001], [3, 2, 3])):
+        lab.run("gw-b", "python3", "-c", TRAIN, OUTSIDE["a"][0], *map(str, words))
+        t.eventually(f"{words}: each worker had its own",
+                     lambda: [w["in"] for w in a.status()["by_worker"]] == want, 3,
+                     lambda: [w["in"] for w in a.status()["by_worker"]])
+    t.check(a.status()["drops"].get("in-no-sa") == 8, "eight of no SA", a.status()["drops"])
+    t.check(a.status()["ike"]["datagrams_in"] == 3, "three for IKE", a.status()["ike"])
+
+
+CASES = {"workers": crowd, "shared": share, "strays": strays}
