@@ -132,9 +132,9 @@ def strays(t):
     """Trains of a stranger that mix: each datagram comes to its worker by way of control."""
     lab = t.lab()
     a = t.site(lab, "a", yaml({"workers": 3, "connections": {"to-b": connection("a", mode="add")}}, 0)).start()
-    # The workers of 1000, 1001, 1002 are 1, 2, 0.
+    # By loopback, where trains stay whole.  The workers of 1000, 1001, 1002 are 1, 2, 0.
     for words, want in (([0, 1000, 1001, 1002, 1002, 0], [2, 1, 1]), ([1001, 0, 1000, 1002, 1001], [3, 2, 3])):
-        lab.run("gw-b", "python3", "-c", TRAIN, OUTSIDE["a"][0], *map(str, words))
+        lab.run("gw-a", "python3", "-c", TRAIN, OUTSIDE["a"][0], *map(str, words))
         t.eventually(f"{words}: each worker had its own",
                      lambda: [w["in"] for w in a.status()["by_worker"]] == want, 3,
                      lambda: [w["in"] for w in a.status()["by_worker"]])
