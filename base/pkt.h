@@ -66,6 +66,19 @@ pkt_data(const struct pkt *p)
 	return p->buf + p->off;
 }
 
+/* The datagram of a train that begins at `at` of its data; of a single one, at 0: itself. */
+static inline struct pkt
+pkt_datagram(const struct pkt *train, size_t at)
+{
+	struct pkt one = *train;
+
+	one.off += (uint32_t)at;
+	one.len -= (uint32_t)at;
+	if (one.segment != 0 && one.len > one.segment)
+		one.len = one.segment;
+	return one;
+}
+
 /*
  * A bounded run of packets with the buffers behind them, allocated once.
  * pkt[0 .. n) are in use; buffers stay with their slot.

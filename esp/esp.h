@@ -45,6 +45,10 @@ struct esp_sa	*esp_sa_out_new(struct secrets *s, const struct aead_set *a,
 		    const struct child_sa *c, uint64_t seq);
 /* Wipes; NULL is fine. */
 void		esp_sa_free(struct secrets *s, struct esp_sa *sa);
+/* Control's count of the workers that have it: set when it is handed over (and one less where
+ * that fails); each that comes back is one less.  True: that was the last. */
+void		esp_sa_lend(struct esp_sa *sa, unsigned workers);
+bool		esp_sa_return(struct esp_sa *sa);
 uint32_t	esp_sa_spi(const struct esp_sa *sa);	/* of the direction: ours (in), theirs (out) */
 uint32_t	esp_sa_tunnel(const struct esp_sa *sa);
 
@@ -89,6 +93,7 @@ struct esp_path_tunnel {
  */
 struct esp_path {
 	uint16_t device;
+	unsigned users;			/* control's count of the workers that have it */
 	unsigned n;			/* 0..ESP_PATH_TUNNELS */
 	struct esp_path_tunnel t[ESP_PATH_TUNNELS];
 	uint8_t bucket[ESP_BUCKETS];	/* index into t, or ESP_BUCKET_NONE: drop */

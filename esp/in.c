@@ -281,11 +281,7 @@ in_train(struct esp *e, const struct pkt *train, struct way_in *to)
 	struct pkt p;
 
 	do {
-		p = *train;
-		p.off += (uint32_t)e->at_off;
-		p.len -= (uint32_t)e->at_off;
-		if (p.segment != 0 && p.len > p.segment)
-			p.len = p.segment;
+		p = pkt_datagram(train, e->at_off);
 		if ((!has_room(e, p.len) || to->inner->n == to->inner->cap) &&
 		    (e->inb.used > 0 || to->inner->n > to->before))
 			return false;

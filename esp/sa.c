@@ -129,6 +129,20 @@ esp_sa_free(struct secrets *s, struct esp_sa *sa)
 	secret_free(s, sa);
 }
 
+void
+esp_sa_lend(struct esp_sa *sa, unsigned workers)
+{
+	sa->users = workers;
+}
+
+bool
+esp_sa_return(struct esp_sa *sa)
+{
+	if (sa->users > 0)
+		sa->users--;
+	return sa->users == 0;
+}
+
 uint32_t
 esp_sa_spi(const struct esp_sa *sa)
 {

@@ -46,6 +46,7 @@ struct esp_sa {
 	struct aead_key key;
 	uint8_t iv_key[ESP_SA_IV_KEY];	/* out, CBC: see seal.c */
 	uint32_t tunnel;
+	unsigned users;			/* control's: workers that have it */
 	_Atomic bool told_low;		/* out: ESP_EV_SEQ_LOW was sent, by any worker */
 	stat_t packets, bytes, last;
 	stat_t gaps;			/* in: numbers whose packets never came */

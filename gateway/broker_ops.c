@@ -101,6 +101,8 @@ broker_judge(const struct host_request *q)
 	case HOST_UDP_CLOSE:
 		if (q->local.ip.family == AF_UNSPEC || q->local.port == 0)
 			return "no family or no port";
+		if (q->slots == 1)
+			return "a set is control's socket and one a worker at least";
 		return q->name[0] != '\0' ? judge_name(q->name) : NULL;
 	case HOST_SYSCTL_SET:
 		return judge_sysctl(q);
@@ -155,23 +157,54 @@ give(struct record_object *x, struct host_answer *a, bool existed)
 	a->fd = x->fd;
 }
 
+/* A further queue of a device of ours. */
+static void
+do_tun_queue(struct record *r, const struct host_request *q, struct host_answer *a)
+{
+	struct record_object *x = record_find(r, q, HOST_TUN_OPEN), *device = own_device(r, q, a);
+	unsigned ifindex;
+	int fd;
+
+	if (device == NULL)
+		return;
+	ifindex = device->ifindex;
+	if (device->what.slots != q->slots || tun_alive(device->fd) != 0) {
+		refuse(a, -EINVAL, "%s was not made with %u queues", q->name, q->slots);
+	} else if (x != NULL) {
+		give(x, a, true);
+	} else if (!record_room(r, true)) {
+		full(a);
+	} else if ((fd = tun_open_queue(q->name, HOST_LINK_GROUP, q->slot)) < 0) {
+		refuse(a, fd, "cannot make a queue of %s: %s", q->name, strerror(-fd));
+	} else {
+		x = record_add(r, q, fd, true);
+		x->ifindex = ifindex;
+		give(x, a, false);
+	}
+}
+
 static void
 do_tun_open(struct record *r, const struct host_request *q, struct host_answer *a)
 {
 	struct record_object *x = record_device(r, q->name);
+	bool alive = x != NULL && tun_alive(x->fd) == 0;
 	int err, fd;
 
-	if (x != NULL && tun_alive(x->fd) == 0) {
+	if (alive && x->what.slots == q->slots) {
 		give(x, a, true);
 		return;
 	}
+	if (alive)
+		(void)nl_link_del(r->nl, x->ifindex);	/* with other queues it is another device */
 	if (x != NULL)
-		record_forget_device(r, q->name);	/* somebody deleted it under us */
+		record_forget_device(r, q->name);
 	if (!record_room(r, true)) {
 		full(a);
 		return;
 	}
-	if ((fd = tun_open(q->name, HOST_LINK_GROUP)) < 0) {
+	fd = q->slots > 0 ? tun_open_queue(q->name, HOST_LINK_GROUP, 0) :
+	    tun_open(q->name, HOST_LINK_GROUP);
+	if (fd < 0) {
 		if (fd == -EBUSY)
 			refuse(a, fd, "there is a device %s already, and it is not ours", q->name);
 		else if (fd == -ENOENT || fd == -ENODEV)
@@ -219,6 +252,8 @@ do_link_set(struct record *r, const struct host_request *q, struct host_answer *
 		    strerror(-err));
 		return;
 	}
+	if (q->up && !x->what.up && x->what.slots > 0)
+		(void)tun_queues_up(q->name, HOST_LINK_GROUP);
 	x->what.up = q->up;
 	if (q->mtu != 0)
 		x->what.mtu = q->mtu;
@@ -302,6 +337,37 @@ do_route_del(struct record *r, const struct host_request *q, struct host_answer 
 	record_forget(r, x);
 }
 
+/* Close all sockets of a place; false: there was none. */
+static bool
+forget_set(struct record *r, const struct host_request *q)
+{
+	struct record_object *x;
+	struct host_request each = *q;
+	bool found = false;
+
+	for (each.slot = 0; each.slot < HOST_SLOTS_MAX; each.slot++) {
+		x = record_find(r, &each, HOST_UDP_OPEN);
+		if (x != NULL)
+			record_forget(r, x);
+		found = found || x != NULL;
+	}
+	return found;
+}
+
+/* The socket before it in its set, of equal settings: the order of the set is that of opening. */
+static bool
+has_predecessor(const struct record *r, const struct host_request *q)
+{
+	struct host_request before = *q;
+	const struct record_object *x;
+
+	if (q->slot == 0)
+		return true;
+	before.slot--;
+	x = record_find(r, &before, HOST_UDP_OPEN);
+	return x != NULL && x->what.fwmark == q->fwmark && x->what.slots == q->slots;
+}
+
 static void
 do_udp_open(struct record *r, const struct host_request *q, struct host_answer *a)
 {
@@ -309,17 +375,23 @@ do_udp_open(struct record *r, const struct host_request *q, struct host_answer *
 	char text[ENDPOINT_STRLEN];
 	int fd;
 
-	if (x != NULL && x->what.fwmark == q->fwmark) {
+	if (x != NULL && x->what.fwmark == q->fwmark && x->what.slots == q->slots) {
 		give(x, a, true);
 		return;
 	}
-	if (x != NULL)
-		record_forget(r, x);	/* the same place with another mark */
+	if (q->slot == 0)
+		(void)forget_set(r, q);	/* the same place with another mark or other slots */
+	if (!has_predecessor(r, q)) {
+		refuse(a, -EINVAL, "the sockets of a set are opened in order");
+		return;
+	}
 	if (!record_room(r, true)) {
 		full(a);
 		return;
 	}
-	if ((fd = udp_open(&q->local, q->name, q->fwmark)) >= 0) {
+	fd = udp_open_shared(&q->local, q->name, q->fwmark, q->slots > 0 ? q->slots - 1 : 0,
+	    q->slot);
+	if (fd >= 0) {
 		give(record_add(r, q, fd, true), a, false);
 		return;
 	}
@@ -333,12 +405,8 @@ do_udp_open(struct record *r, const struct host_request *q, struct host_answer *
 static void
 do_udp_close(struct record *r, const struct host_request *q, struct host_answer *a)
 {
-	struct record_object *x = record_find(r, q, HOST_UDP_OPEN);
-
-	if (x == NULL)
+	if (!forget_set(r, q))
 		refuse(a, -ENOENT, "no such socket of ours");
-	else
-		record_forget(r, x);
 }
 
 static void
@@ -398,7 +466,10 @@ broker_execute(struct record *r, const struct host_request *asked, struct host_a
 		q.metric = HOST_GUARD_METRIC;
 	switch (q.op) {
 	case HOST_TUN_OPEN:
-		do_tun_open(r, &q, a);
+		if (q.slot > 0)
+			do_tun_queue(r, &q, a);
+		else
+			do_tun_open(r, &q, a);
 		return;
 	case HOST_TUN_CLOSE:
 		do_tun_close(r, &q, a);

@@ -55,14 +55,14 @@ same_object(const struct host_request *a, const struct host_request *b, enum hos
 		return false;
 	switch (op) {
 	case HOST_TUN_OPEN:
-		return true;
+		return a->slot == b->slot;
 	case HOST_ADDR_ADD:
 		return prefix_same(&a->prefix, &b->prefix);
 	case HOST_ROUTE_ADD:
 		return prefix_same(&a->prefix, &b->prefix) && a->metric == b->metric &&
 		    a->unreachable == b->unreachable;
 	case HOST_UDP_OPEN:
-		return endpoint_equal(&a->local, &b->local);
+		return endpoint_equal(&a->local, &b->local) && a->slot == b->slot;
 	case HOST_SYSCTL_SET:
 		return a->sysctl == b->sysctl;
 	default:
@@ -287,6 +287,10 @@ undo_object(struct record *r, struct record_object *x)
 
 	switch (x->what.op) {
 	case HOST_TUN_OPEN:
+		if (x->what.slot > 0) {		/* a queue goes with its device, or alone */
+			record_forget(r, x);
+			break;
+		}
 		/* Not by closing alone: the engine may still hold its copy.  By index and only while
 		 * ours is attached: the name may be another's by now. */
 		if (tun_alive(x->fd) == 0)
@@ -338,7 +342,7 @@ undo_group(struct record *r)
 	int in_group;
 
 	for (size_t i = 0; i < r->n; i++) {
-		if (r->obj[i].what.op != HOST_TUN_OPEN)
+		if (r->obj[i].what.op != HOST_TUN_OPEN || r->obj[i].what.slot > 0)
 			continue;
 		if (r->obj[i].wanted)
 			return;

@@ -32,9 +32,11 @@ sa_drop(struct gw *g, uint32_t spi_in)
 {
 	struct gw_sa *sa = map_del(g->sas, spi_in);
 	struct esp_cmd cmd = { .kind = ESP_CMD_SA_DROP, .spi = spi_in };
+	struct gw_tunnel *t;
 
 	if (sa == NULL)
 		return;
+	t = gw_tunnel_find(g, sa->tunnel);
 	cmd.tunnel = sa->tunnel;
 	cmd.peer_spi = sa->spi_out;
 	esp_sa_free(g->secrets, sa->out);
@@ -43,7 +45,7 @@ sa_drop(struct gw *g, uint32_t spi_in)
 	if (sa->in != NULL)
 		(void)map_del(g->lent, (uintptr_t)sa->in);
 	free(sa);
-	gw_esp(g, &cmd);
+	gw_esp(g, t != NULL ? t->c : NULL, &cmd);
 }
 
 static void
@@ -73,7 +75,7 @@ sa_in(struct gw *g, struct child_sa *child)
 	}
 	if (map_put(g->lent, (uintptr_t)cmd.sa, sa))
 		sa->in = cmd.sa;	/* else its counters are not shown */
-	gw_esp(g, &cmd);
+	gw_esp(g, NULL, &cmd);
 }
 
 static void
@@ -86,10 +88,10 @@ endpoint_set(struct gw *g, struct gw_tunnel *t, const struct endpoint *local,
 
 	t->local = *local;
 	t->remote = *remote;
-	gw_esp(g, &cmd);
+	gw_esp(g, t->c, &cmd);
 }
 
-/* Let the worker send by it.  While it is there it is known as lent. */
+/* Let the workers send by it.  While one of them has it, it is known as lent. */
 static void
 lend(struct gw *g, struct gw_tunnel *t, struct gw_sa *sa)
 {
@@ -98,7 +100,7 @@ lend(struct gw *g, struct gw_tunnel *t, struct gw_sa *sa)
 	if (map_put(g->lent, (uintptr_t)sa->out, sa))
 		sa->lent = sa->out;	/* else it cannot be lent twice */
 	sa->out = NULL;
-	gw_esp(g, &cmd);
+	gw_esp(g, t->c, &cmd);
 	if (t->aead != sa->aead) {
 		t->aead = sa->aead;
 		connection_mtu(g, t->c);
@@ -108,8 +110,8 @@ lend(struct gw *g, struct gw_tunnel *t, struct gw_sa *sa)
 
 /*
  * IKE may return to a Child SA that it had left: of two IKE SAs of both ends at once, or of two
- * rekeys, the one that was used last need not be the one that stays.  The worker may have it
- * still, or on its way back: then it is lent again when it arrives, with its counter as it was.
+ * rekeys, the one that was used last need not be the one that stays.  A worker may have it still,
+ * or on its way back: then it is lent again when the last gave it back, its counter as it was.
  */
 static void
 sa_out(struct gw *g, uint32_t spi_in)
@@ -148,10 +150,15 @@ endpoint_moved(struct gw *g, struct gw_tunnel *t, const struct ike_action *a)
 void
 gw_sa_back(struct gw *g, struct esp_sa *back)
 {
-	struct gw_sa *sa = map_del(g->lent, (uintptr_t)back);
-	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
-	bool inbound = sa != NULL && sa->in == back;
+	struct gw_sa *sa;
+	struct gw_tunnel *t;
+	bool inbound;
 
+	if (!esp_sa_return(back))
+		return;			/* another worker has it still */
+	sa = map_del(g->lent, (uintptr_t)back);
+	t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
+	inbound = sa != NULL && sa->in == back;
 	if (inbound)
 		sa->in = NULL;
 	if (t == NULL || inbound) {
@@ -177,6 +184,7 @@ tunnel_updown(struct gw *g, const struct ike_action *a, usec_t now)
 	t->up = a->kind == IKE_UP;
 	t->since = now;
 	snprintf(t->reason, sizeof(t->reason), "%s", t->up ? "" : a->reason);
+	share_look(g, t->c);
 	gw_event(g, t->up ? "tunnel-up" : "tunnel-down", t->c, t,
 	    t->up ? "IKE SA and Child SA established" : t->reason);
 	gw_monitor(g, &f);
@@ -247,7 +255,7 @@ mon_probe(struct gw *g, const struct mon_action *a)
 	cmd.probe.token = a->token;
 	cmd.probe.to = t->conf->probe;
 	cmd.probe.from = t->conf->inside_local[t->conf->probe.family == AF_INET6];
-	gw_esp(g, &cmd);
+	gw_esp(g, t->c, &cmd);
 }
 
 static void

@@ -22,6 +22,7 @@
 #define CONFIG_TUNNELS		2	/* of one connection, for now both required */
 #define CONFIG_NAME_MAX		64
 #define CONFIG_PATH_MAX		1024
+#define CONFIG_WORKERS_MAX 64
 #define CONFIG_KEYS		48	/* at least KEY_N of keys.h */
 #define CONFIG_PSK_MIN		8	/* bytes of a secret */
 #define CONFIG_PSK_MAX		4096	/* bytes of its file */
@@ -70,6 +71,8 @@ struct config_connection {
 	usec_t ike_life, child_life, retry_max;
 	usec_t liveness;		/* 0: never ask */
 	uint16_t window;		/* replay-window, packets */
+	unsigned workers;		/* that share what it sends */
+	unsigned peer_window;		/* packets; 0: as the peer is known */
 	enum mon_policy policy;
 	unsigned pin;			/* 0-based */
 	usec_t hold;			/* fail-back hold time */
@@ -89,6 +92,7 @@ struct config {
 	enum config_host host;		/* host: check (default) or manage */
 	char socket[108];		/* control socket, absolute; "": that of the command line */
 	uint16_t port, natt_port;	/* 500, 4500 */
+	unsigned workers;		/* 0: one for each core that we may use */
 	struct config_connection *connection;	/* owned, in file order */
 	size_t connection_n;
 	struct secrets *secrets;	/* borrowed: where the psk live */

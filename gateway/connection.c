@@ -159,7 +159,9 @@ device_ask(struct gw *g, struct gw_connection *c)
 	struct host_request q = { .op = HOST_TUN_OPEN };
 
 	name_device(c->conf, &q);
-	ask(g, c, &q);
+	c->queues = 0;
+	c->shared = false;
+	share_ask(g, c, &q);
 }
 
 /* What belongs on the device. */
@@ -191,6 +193,8 @@ device_failed(struct gw *g, struct gw_connection *c, const char *why)
 {
 	usec_t wait = DEVICE_FIRST << (c->device_tries < 6 ? c->device_tries : 6);
 
+	if (c->device_at != USEC_NEVER)		/* another of its queues has failed already */
+		return;
 	wait = usec_min(wait, DEVICE_MAX);
 	c->device_tries++;
 	c->device_at = usec_add(loop_now(), wait);
@@ -214,17 +218,18 @@ connection_devices(struct gw *g, usec_t now)
 }
 
 static void
-device_opened(struct gw *g, struct gw_connection *c, int fd)
+device_opened(struct gw *g, struct gw_connection *c, const struct host_answer *a)
 {
 	bool late = c->device_tries > 0;
 
-	c->device_open = worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_ADD,
-	    .index = c->device, .fd = fd });
-	if (!c->device_open) {
-		close(fd);
+	if (!share_opened(g, c, a)) {
+		close(a->fd);
+		c->device_open = false;
 		device_failed(g, c, "no memory");
 		return;
 	}
+	if (a->what.slot > 0)			/* a further queue of it */
+		return;
 	c->device_tries = 0;
 	c->device_why[0] = '\0';
 	if (!late)
@@ -247,7 +252,7 @@ connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
 	if (a->op != HOST_TUN_OPEN)
 		return;
 	if (c != NULL && a->fd >= 0)
-		device_opened(g, c, a->fd);
+		device_opened(g, c, a);
 	else if (c != NULL)
 		device_failed(g, c, a->text);
 	else if (a->fd >= 0)			/* taken away in the meantime */
@@ -338,7 +343,7 @@ connection_path(struct gw *g, struct gw_connection *c)
 		memcpy(t->inside_peer, c->t[i].conf->inside_peer, sizeof(t->inside_peer));
 	}
 	cmd.path = p;
-	gw_esp(g, &cmd);
+	gw_esp(g, c, &cmd);
 }
 
 bool
@@ -415,13 +420,23 @@ device_index(struct gw *g, uint16_t *index)
 	return false;
 }
 
+/* Never 0; and by it IKE chooses SPIs that are the home's. */
+static uint32_t
+tunnel_id(struct gw *g, unsigned home)
+{
+	do
+		g->next_id++;
+	while (g->next_id == 0 || g->next_id % workers_n(g->workers) != home);
+	return g->next_id;
+}
+
 static bool
 tunnels_init(struct gw *g, struct gw_connection *c)
 {
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++) {
 		struct gw_tunnel *t = &c->t[i];
 
-		t->id = ++g->next_id;
+		t->id = tunnel_id(g, c->home);
 		t->index = i;
 		t->c = c;
 		t->conf = &c->conf->tunnel[i];
@@ -443,6 +458,7 @@ connection_free(struct gw *g, struct gw_connection *c)
 	if (c->device != NO_DEVICE)
 		g->devices[c->device / 64] &= ~(1ull << c->device % 64);
 	own_free(&c->own);
+	share_end(g, c);
 	free(c);
 }
 
@@ -458,6 +474,7 @@ connection_add(struct gw *g, const struct config_connection *conf)
 	c->device = NO_DEVICE;
 	c->device_at = USEC_NEVER;
 	memset(c->bucket, MON_NONE, sizeof(c->bucket));
+	share_choose(g, c);
 	if (!device_index(g, &c->device) || !tunnels_init(g, c)) {
 		log_event(LOG_LEVEL_ERROR, "no-room", "connection=%s", conf->name);
 		connection_free(g, c);
@@ -484,8 +501,17 @@ tunnel_del(struct gw *g, struct gw_tunnel *t)
 	const struct esp_cmd cmd = { .kind = ESP_CMD_TUNNEL_DEL, .tunnel = t->id };
 
 	gw_ike(g, &(struct ike_fact){ .kind = IKE_TUNNEL_DEL, .tunnel = t->id });
-	gw_esp(g, &cmd);
+	gw_esp(g, t->c, &cmd);
 	(void)map_del(g->tunnels, t->id);
+}
+
+void
+connection_device_del(struct gw *g, const struct gw_connection *c)
+{
+	for (unsigned i = 0; i < workers_n(g->workers); i++)
+		if ((c->serves & workers_bit(i)) != 0)
+			(void)worker_post(workers_at(g->workers, i), &(struct worker_cmd){
+			    .kind = WORKER_DEVICE_DEL, .index = c->device });
 }
 
 static void
@@ -494,8 +520,7 @@ host_down(struct gw *g, struct gw_connection *c)
 	struct host_request q = { .op = HOST_TUN_CLOSE };
 
 	name_device(c->conf, &q);
-	(void)worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_DEL,
-	    .index = c->device });
+	connection_device_del(g, c);
 	ask(g, c, &q);
 	for (size_t i = 0; i < c->conf->networks_n; i++)
 		guard(g, c, &c->conf->networks[i]);
@@ -510,7 +535,7 @@ connection_del(struct gw *g, struct gw_connection *c)
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
 		tunnel_del(g, &c->t[i]);
 	gw_monitor(g, &(struct mon_fact){ .kind = MON_DEL, .connection = c->id });
-	gw_esp(g, &cmd);
+	gw_esp(g, c, &cmd);
 	host_down(g, c);
 	while (*p != c)
 		p = &(*p)->next;
@@ -561,6 +586,7 @@ connection_change(struct gw *g, struct gw_connection *c, const struct config_con
 	connection_mtu(g, c);
 	connection_path(g, c);
 	monitor_set(g, c);
+	share_look(g, c);
 	for (unsigned i = 0; i < conf->tunnels_n; i++) {
 		tunnel_ike_set(g, &c->t[i]);
 		if (rekey && c->t[i].up)

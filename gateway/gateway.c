@@ -4,9 +4,9 @@
  * and control clients; each goes to a machine; after every round the machines are drained here
  * and each action is carried (carry.c) to where it belongs:
  *
- *	IKE      SEND -> socket            SA_IN, SA_OUT, SA_DROP -> worker
+ *	IKE      SEND -> socket            SA_IN, SA_OUT, SA_DROP -> workers
  *	         UP, DOWN, ALIVE, TOLD -> monitor            WORK -> pool
- *	monitor  PROBE, SELECT -> worker   ASK, TELL, CLOSE -> IKE
+ *	monitor  PROBE, SELECT -> workers  ASK, TELL, CLOSE -> IKE
  *	worker   ECHO -> monitor           MOVED, SEQ_LOW, IKE datagrams -> IKE
  */
 #include "gateway/gateway.h"
@@ -26,10 +26,8 @@
 #include "tun/udp.h"
 
 #define STOP_PATIENCE	USEC_S(1)	/* for peers to answer our deletes */
-#define STRAYS_A_ROUND	32
 #define JOBS_A_ROUND	8
 #define FLUSH_SOON	USEC_MS(1)	/* commands found the worker's ring full */
-#define COOKIE_HOST	0		/* answers that belong to no connection */
 
 struct gw_tunnel *
 gw_tunnel_find(struct gw *g, uint32_t id)
@@ -97,30 +95,40 @@ gw_ike(struct gw *g, const struct ike_fact *f)
 	ike_input(g->ike, loop_now(), f);
 }
 
-void
-gw_esp(struct gw *g, const struct esp_cmd *cmd)
-{
-	const struct worker_cmd w = { .kind = WORKER_ESP, .esp = *cmd };
-
-	if (worker_post(g->worker, &w))
-		return;
-	log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"command to worker lost\"");
-	esp_sa_free(g->secrets, cmd->sa);
-	esp_path_free(cmd->path);
-}
-
-/* ---- facts ------------------------------------------------------------------------------ */
-
+/* It is not, or not any more, at one of the workers: free it after the last. */
 static void
 esp_back(void *arg, const struct esp_event *ev)
 {
 	struct gw *g = arg;
 
-	if (ev->kind == ESP_EV_SA_BACK)
+	if (ev->sa != NULL && esp_sa_return(ev->sa))
 		esp_sa_free(g->secrets, ev->sa);
-	else if (ev->kind == ESP_EV_PATH_BACK)
+	if (ev->path != NULL && --ev->path->users == 0)
 		esp_path_free(ev->path);
 }
+
+void
+gw_esp(struct gw *g, const struct gw_connection *c, const struct esp_cmd *cmd)
+{
+	const struct worker_cmd w = { .kind = WORKER_ESP, .esp = *cmd };
+	bool home = cmd->kind == ESP_CMD_SA_IN || cmd->kind == ESP_CMD_PROBE || c == NULL;
+	unsigned n = workers_n(g->workers);
+	uint64_t to = home ? workers_bit(cmd->tunnel % n) : c->serves;
+
+	/* Counted before the first has it. */
+	if (cmd->sa != NULL)
+		esp_sa_lend(cmd->sa, (unsigned)__builtin_popcountll(to));
+	if (cmd->path != NULL)
+		cmd->path->users = (unsigned)__builtin_popcountll(to);
+	for (unsigned i = 0; i < n; i++) {
+		if ((to & workers_bit(i)) == 0 || worker_post(workers_at(g->workers, i), &w))
+			continue;
+		log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"command to worker %u lost\"", i);
+		esp_back(g, &(struct esp_event){ .sa = cmd->sa, .path = cmd->path });
+	}
+}
+
+/* ---- facts ------------------------------------------------------------------------------ */
 
 static void
 esp_fact(struct gw *g, const struct esp_event *ev)
@@ -152,30 +160,26 @@ esp_fact(struct gw *g, const struct esp_event *ev)
 static void
 on_worker(void *arg)
 {
-	struct gw *g = arg;
+	struct gw_worker *x = arg;
+	struct gw *g = x->g;
+	struct worker *w = workers_at(g->workers, (unsigned)(x - g->worker));
 	struct esp_event ev;
 
-	worker_fd_clear(g->worker);
-	while (worker_event(g->worker, &ev))
+	worker_fd_clear(w);
+	while (worker_event(w, &ev))
 		esp_fact(g, &ev);
 	sample_sleepers(g);
 	loop_again(g->on_strays);
 }
 
-/* Strangers' datagrams, so not together with the worker's own news. */
+/* Strangers' datagrams, so not together with the workers' own news. */
 static void
 on_strays(void *arg)
 {
 	struct gw *g = arg;
-	struct worker_stray s;
 
-	for (int n = 0; n < STRAYS_A_ROUND; n++) {
-		if (!worker_stray(g->worker, &s))
-			return;
-		gw_ike(g, &(struct ike_fact){ .kind = IKE_DATAGRAM, .local = s.local,
-		    .remote = s.remote, .data = s.data, .len = s.len });
-	}
-	loop_again(g->on_strays);
+	if (sockets_strays(g))
+		loop_again(g->on_strays);
 }
 
 static void
@@ -198,60 +202,7 @@ on_news(void *arg)
 		g->look_at = g->look_next;
 }
 
-static void
-ike_read(struct gw *g, unsigned which)
-{
-	struct batch *b = &g->in;
-
-	batch_reset(b);
-	if (udp_recv(g->sock[which], which, g->port, b) <= 0)
-		return;
-	for (unsigned i = 0; i < b->n; i++)
-		gw_ike(g, &(struct ike_fact){ .kind = IKE_DATAGRAM,
-		    .local = b->pkt[i].local, .remote = b->pkt[i].remote,
-		    .data = pkt_data(&b->pkt[i]), .len = b->pkt[i].len });
-}
-
-static void
-on_ike4(void *arg)
-{
-	ike_read(arg, SOCK_IKE4);
-}
-
-static void
-on_ike6(void *arg)
-{
-	ike_read(arg, SOCK_IKE6);
-}
-
 /* ---- sockets and the broker --------------------------------------------------------------- */
-
-static void
-ask_socket(struct gw *g, unsigned which)
-{
-	struct host_request q = { .op = HOST_UDP_OPEN };
-	bool v6 = which == SOCK_IKE6 || which == SOCK_NATT6;
-
-	q.local.ip.family = v6 ? AF_INET6 : AF_INET;
-	q.local.port = which < SOCK_NATT4 ? g->port : g->natt_port;
-	g->sockets_asked++;
-	if (!hostlink_ask(g->host, &q, COOKIE_HOST))
-		log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"socket request\"");
-}
-
-static bool
-socket_use(struct gw *g, unsigned which, int fd)
-{
-	struct worker_cmd cmd = { .kind = WORKER_SOCKET, .index = which, .fd = fd,
-	    .port = g->natt_port };
-	bool v6 = which == SOCK_IKE6;
-
-	g->sock[which] = fd;
-	if (which >= SOCK_NATT4)
-		return worker_post(g->worker, &cmd);
-	g->on_ike[v6] = loop_on_read(g->loop, fd, LOOP_LATER, v6 ? on_ike6 : on_ike4, g);
-	return g->on_ike[v6] != NULL;
-}
 
 /* With the sockets there the first openings do not get lost: now the connections. */
 static void
@@ -270,22 +221,13 @@ begin(struct gw *g)
 	uplink_look(g);
 	log_event(LOG_LEVEL_NOTICE, "started", "version=%s config=%s connections=%zu",
 	    TANDEM_VERSION, g->conf->config_path, g->config->connection_n);
-	(void)hostlink_ask(g->host, &ready, COOKIE_HOST);
+	(void)hostlink_ask(g->host, &ready, GW_COOKIE_HOST);
 }
 
 static void
 socket_opened(struct gw *g, const struct host_answer *a)
 {
-	bool v6 = a->what.local.ip.family == AF_INET6;
-	bool natt = a->what.local.port == g->natt_port;
-	unsigned which = natt ? (v6 ? SOCK_NATT6 : SOCK_NATT4) : (v6 ? SOCK_IKE6 : SOCK_IKE4);
-
-	g->sockets_asked--;
-	/* A host may be without one of the families. */
-	if (a->err != -EAFNOSUPPORT && (a->err != 0 || !socket_use(g, which, a->fd))) {
-		log_event(LOG_LEVEL_ERROR, "socket-failed", "port=%u family=%s error=\"%s\" "
-		    "hint=\"another IKE daemon? see: ss -ulpn sport = :%u\"",
-		    a->what.local.port, v6 ? "ipv6" : "ipv4", a->text, a->what.local.port);
+	if (!sockets_opened(g, a)) {
 		g->exit_code = 1;
 		gw_stop(g);
 	}
@@ -371,11 +313,10 @@ stop_more(struct gw *g, usec_t now)
 	if (g->stop_at == USEC_NEVER || (t.ike_sas > 0 && now < g->stop_at))
 		return;
 	g->stop_at = USEC_NEVER;
-	/* The worker lets go first, so that it does not find its devices deleted. */
+	/* The workers let go first, so that they do not find their devices deleted. */
 	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
-		(void)worker_post(g->worker, &(struct worker_cmd){ .kind = WORKER_DEVICE_DEL,
-		    .index = c->device });
-	if (!hostlink_ask(g->host, &q, COOKIE_HOST))
+		connection_device_del(g, c);
+	if (!hostlink_ask(g->host, &q, GW_COOKIE_HOST))
 		g->undone = true;
 }
 
@@ -401,7 +342,7 @@ turn(void *arg, usec_t now)
 	at = usec_min(at, usec_min(heap_deadline(&g->samples), g->look_at));
 	if (!g->stopping)
 		at = usec_min(at, g->device_at);
-	if (!worker_flush(g->worker))
+	if (!workers_flush(g->workers))
 		at = usec_min(at, usec_add(now, FLUSH_SOON));
 	return g->stopping ? usec_min(at, g->stop_at) : at;
 }
@@ -409,13 +350,13 @@ turn(void *arg, usec_t now)
 static bool
 machines_new(struct gw *g)
 {
-	struct ike_env env = { .workers = 1, .half_open_cookie = 32, .half_open_max = 1024 };
+	struct ike_env env = { .workers = workers_wanted(g->config->workers),
+	    .half_open_cookie = 32, .half_open_max = 1024 };
 	uint8_t probe_key[16];
 
 	g->rng = rng_system();
-	g->secrets = secrets_new();
 	g->aeads = aead_set_new();
-	if (g->secrets == NULL || g->aeads == NULL)
+	if (g->aeads == NULL)
 		return false;
 	rng_fill(&g->rng, probe_key, sizeof(probe_key));
 	env.rng = g->rng;
@@ -429,14 +370,11 @@ machines_new(struct gw *g)
 	g->nl = nl_open();
 	g->news = nl_watch();
 	g->jobs = jobs_new(0);
-	g->worker = worker_new(0, g->aeads, probe_key);
+	g->workers = workers_new(env.workers, g->aeads, probe_key);
 	secret_wipe(probe_key, sizeof(probe_key));
 	heap_init(&g->samples);
-	if (!batch_init(&g->in, STRAYS_A_ROUND,
-	    PKT_HEADROOM + WORKER_STRAY_MAX + PKT_TAILROOM))
-		return false;
 	return g->ike != NULL && g->monitor != NULL && g->tunnels != NULL && g->sas != NULL &&
-	    g->lent != NULL && g->nl != NULL && g->news != NULL && g->jobs != NULL && g->worker != NULL;
+	    g->lent != NULL && g->nl != NULL && g->news != NULL && g->jobs != NULL && g->workers != NULL;
 }
 
 static bool
@@ -444,7 +382,13 @@ watch_all(struct gw *g)
 {
 	const struct hostlink_handlers h = { on_answer, on_broker_gone, g };
 
-	g->on_worker = loop_on_read(g->loop, worker_fd(g->worker), LOOP_FIRST, on_worker, g);
+	for (unsigned i = 0; i < workers_n(g->workers); i++) {
+		g->worker[i].g = g;
+		g->worker[i].on = loop_on_read(g->loop, worker_fd(workers_at(g->workers, i)),
+		    LOOP_FIRST, on_worker, &g->worker[i]);
+		if (g->worker[i].on == NULL)
+			return false;
+	}
 	g->on_strays = loop_on_call(g->loop, LOOP_LATER, on_strays, g);
 	g->on_jobs = loop_on_read(g->loop, jobs_fd(g->jobs), LOOP_LATER, on_jobs, g);
 	g->on_news = loop_on_read(g->loop, nl_fd(g->news), LOOP_FIRST, on_news, g);
@@ -452,7 +396,7 @@ watch_all(struct gw *g)
 	g->on_signal[1] = loop_on_signal(g->loop, SIGINT, on_stop, g);
 	g->on_signal[2] = loop_on_signal(g->loop, SIGHUP, on_hup, g);
 	g->host = hostlink_new(g->loop, g->conf->broker, &h);
-	return g->on_worker != NULL && g->on_strays != NULL && g->on_jobs != NULL && g->on_news != NULL &&
+	return g->on_strays != NULL && g->on_jobs != NULL && g->on_news != NULL &&
 	    g->on_signal[0] != NULL && g->on_signal[1] != NULL && g->on_signal[2] != NULL &&
 	    g->host != NULL;
 }
@@ -488,17 +432,18 @@ socket_path(const struct gw *g)
 static bool
 start(struct gw *g)
 {
+	if ((g->secrets = secrets_new()) == NULL || !load(g))
+		return false;
 	if (!machines_new(g)) {
 		log_event(LOG_LEVEL_ERROR, "start-failed", "error=\"%s\"", strerror(errno));
 		return false;
 	}
-	if (!load(g) || (g->loop = loop_new()) == NULL || !watch_all(g))
+	if ((g->loop = loop_new()) == NULL || !watch_all(g))
 		return false;
 	g->control = control_new(g, socket_path(g));
 	if (g->control == NULL)
 		return false;
-	for (unsigned i = 0; i < SOCK_N; i++)
-		ask_socket(g, i);
+	sockets_ask(g);
 	return true;			/* the answers lead on: begin() */
 }
 
@@ -511,14 +456,13 @@ machines_free(struct gw *g)
 	void *v;
 
 	jobs_free(g->jobs, NULL, NULL);
-	worker_free(g->worker, esp_back, g);
+	workers_free(g->workers, esp_back, g);
 	while (g->sas != NULL && map_each(g->sas, &pos, NULL, &v)) {
 		esp_sa_free(g->secrets, ((struct gw_sa *)v)->out);
 		free(v);
 	}
 	ike_free(g->ike);
 	monitor_free(g->monitor);
-	batch_fini(&g->in);
 	heap_fini(&g->samples);
 	map_free(g->sas);
 	map_free(g->lent);
@@ -534,18 +478,17 @@ finish(struct gw *g)
 
 	control_free(g->control);
 	hostlink_free(g->host);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < SOCK_N; i++)
 		loop_forget(g->on_ike[i]);
 	for (int i = 0; i < 3; i++)
 		loop_forget(g->on_signal[i]);
-	loop_forget(g->on_worker);
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		loop_forget(g->worker[i].on);
 	loop_forget(g->on_strays);
 	loop_forget(g->on_jobs);
 	loop_forget(g->on_news);
 	machines_free(g);
-	for (int i = 0; i < SOCK_N; i++)
-		if (g->sock[i] >= 0)
-			close(g->sock[i]);
+	sockets_fini(g);
 	while ((c = g->connections) != NULL) {
 		g->connections = c->next;
 		own_free(&c->own);
@@ -561,10 +504,10 @@ finish(struct gw *g)
 int
 gw_run(const struct gw_conf *conf)
 {
-	struct gw g = { .conf = conf, .started = loop_now(), .sock = { -1, -1, -1, -1 },
-	    .look_at = USEC_NEVER, .device_at = USEC_NEVER };
+	struct gw g = { .conf = conf, .started = loop_now(), .look_at = USEC_NEVER,
+	    .device_at = USEC_NEVER };
 
-	if (start(&g))
+	if (sockets_init(&g) && start(&g))
 		loop_run(g.loop, turn, &g);
 	else
 		g.exit_code = 1;

@@ -14,15 +14,16 @@
 #include "gateway/loop.h"
 #include "gateway/monitor.h"
 #include "gateway/own.h"
-#include "gateway/worker.h"
+#include "gateway/workers.h"
 #include "ike/ike.h"
 #include "tun/netlink.h"
 
 /*
- * The engine process: it owns the configuration, the machines (IKE, monitor), the worker and
+ * The engine process: it owns the configuration, the machines (IKE, monitor), the workers and
  * the control socket, and carries the actions of one to another.  gateway.c is the map of that;
- * connection.c turns a configured connection into devices, routes, guards and paths;
- * uplink.c follows addresses, carriers and MTUs; reload.c applies a new configuration.
+ * sockets.c has control's side of the UDP sockets; connection.c turns a configured connection
+ * into devices, routes, guards and paths; share.c says which workers serve it; uplink.c follows
+ * addresses, carriers and MTUs; reload.c applies a new configuration.
  * All of it runs in the control thread.
  */
 struct control;
@@ -52,7 +53,11 @@ struct gw_tunnel {
 struct gw_connection {
 	uint32_t id;
 	const struct config_connection *conf;	/* in gw.config */
-	uint16_t device;		/* index at the worker */
+	uint16_t device;		/* index at the workers */
+	unsigned home;			/* the worker that serves it */
+	uint64_t serves;		/* all that do: the home alone, or those that share it */
+	unsigned queues;		/* of the device that are open, when it has several */
+	bool shared;			/* the others take part now */
 	bool device_open;
 	unsigned device_tries;		/* to open it that failed since it last was */
 	usec_t device_at;		/* the next try, or USEC_NEVER */
@@ -73,12 +78,20 @@ struct gw_connection {
 /* A Child SA as control sees it, by our SPI. */
 struct gw_sa {
 	uint32_t tunnel, spi_in, spi_out;
-	struct esp_sa *out;		/* not lent to the worker: not used yet, or not any more */
-	struct esp_sa *lent;		/* the same while the worker sends by it */
-	struct esp_sa *in;		/* the worker's; for its counters until it comes back */
+	struct esp_sa *out;		/* not lent to workers: not used yet, or not any more */
+	struct esp_sa *lent;		/* the same while a worker sends by it */
+	struct esp_sa *in;		/* its worker's; for its counters until it comes back */
 	bool used;			/* IKE has said once that it may be used */
 	struct endpoint local, remote;
 	enum aead_id aead;
+};
+
+/* A worker, as control waits for it. */
+struct gw_worker {
+	struct gw *g;
+	struct loop_fd *on;
+	int sock[2];			/* port 4500, v4 and v6; -1: not open */
+	unsigned load;			/* connections that it serves */
 };
 
 struct gw_conf {
@@ -97,7 +110,8 @@ struct gw {
 	const struct config *next;	/* while a reload is applied: what comes; else NULL */
 	struct ike *ike;
 	struct monitor *monitor;
-	struct worker *worker;
+	struct workers *workers;
+	struct gw_worker worker[WORKERS_MAX];
 	struct jobs *jobs;
 	struct hostlink *host;
 	struct nl *nl, *news;
@@ -105,7 +119,7 @@ struct gw {
 	struct gw_connection *connections;	/* in configured order */
 	struct map *tunnels;		/* id -> gw_tunnel */
 	struct map *sas;		/* spi_in -> gw_sa */
-	struct map *lent;		/* address of an esp_sa at the worker -> its gw_sa */
+	struct map *lent;		/* address of an esp_sa at workers -> its gw_sa */
 	struct heap samples;
 	struct gw_connection *touched;
 	uint32_t next_id;
@@ -114,10 +128,10 @@ struct gw {
 	unsigned sockets_asked;		/* of the broker, not answered yet */
 	uint16_t port, natt_port;	/* of ours, as they were at start */
 	char socket[sizeof(((struct config *)0)->socket)];	/* likewise, as configured */
-	struct batch in;		/* for datagrams on port 500 */
+	struct batch in, trains;	/* for what comes on port 500, on port 4500 */
 	usec_t device_at;		/* the earliest try to open a device, or USEC_NEVER */
 	usec_t look_at, look_next;	/* at the uplinks: when (or USEC_NEVER), and not before */
-	struct loop_fd *on_worker, *on_strays, *on_jobs, *on_news, *on_ike[2], *on_signal[3];
+	struct loop_fd *on_strays, *on_jobs, *on_news, *on_ike[SOCK_N], *on_signal[3];
 	usec_t started, stop_at;	/* stop_at: 0 while running, then when patience ends */
 	bool ready;			/* the sockets are open, the connections there */
 	bool stopping, undone;		/* undone: the broker has done HOST_STOP */
@@ -139,20 +153,32 @@ void		gw_event(struct gw *g, const char *event, const struct gw_connection *c,
 void		gw_monitor(struct gw *g, const struct mon_fact *f);	/* feed, with now */
 void		gw_ike(struct gw *g, const struct ike_fact *f);
 void		gw_stop(struct gw *g);
-void		gw_esp(struct gw *g, const struct esp_cmd *cmd);	/* post to the worker */
+/* Post to the workers: what concerns inbound SAs and probes to the tunnel's home, all else to
+ * each that serves `c` (NULL: the tunnel is gone, only its home may still know it). */
+void		gw_esp(struct gw *g, const struct gw_connection *c, const struct esp_cmd *cmd);
+
+#define GW_COOKIE_HOST	0		/* the broker's answers that belong to no connection */
+
+/* ---- sockets.c ---- */
+bool		sockets_init(struct gw *g);	/* false: no memory */
+void		sockets_fini(struct gw *g);
+void		sockets_ask(struct gw *g);	/* of the broker; needs the workers */
+bool		sockets_opened(struct gw *g, const struct host_answer *a);	/* false (logged): fail */
+bool		sockets_strays(struct gw *g);	/* true: there may be more */
 
 /* ---- carry.c ---- */
 void		gw_drain(struct gw *g, usec_t now);	/* all actions of the machines */
-void		gw_sa_back(struct gw *g, struct esp_sa *back);	/* the worker gave it back */
+void		gw_sa_back(struct gw *g, struct esp_sa *back);	/* a worker gave it back */
 
 /* ---- connection.c ---- */
 /* False (logged): no memory or no device index. */
 bool		connection_add(struct gw *g, const struct config_connection *conf);
 void		connection_del(struct gw *g, struct gw_connection *c);
+void		connection_device_del(struct gw *g, const struct gw_connection *c);	/* of the workers */
 /* Take over a changed configuration without touching SAs; `rekey`: suites or lifetimes differ. */
 void		connection_change(struct gw *g, struct gw_connection *c,
 		    const struct config_connection *conf, bool rekey);
-/* Make the path anew (selection, MTU or configuration changed) and give it to the worker. */
+/* Make the path anew (selection, MTU or configuration changed) and give it to the workers. */
 void		connection_path(struct gw *g, struct gw_connection *c);
 /* The device's MTU from its tunnels' suites and outer MTUs; sets it where it changed. */
 void		connection_mtu(struct gw *g, struct gw_connection *c);
@@ -166,6 +192,15 @@ void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer 
 void		connection_devices(struct gw *g, usec_t now);
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
+
+/* ---- share.c ---- */
+void		share_choose(struct gw *g, struct gw_connection *c);	/* its workers */
+void		share_end(struct gw *g, const struct gw_connection *c);	/* they have one less */
+void		share_ask(struct gw *g, const struct gw_connection *c, struct host_request *q);
+/* The descriptor of an answer goes to its worker.  False: no memory, it is still the caller's. */
+bool		share_opened(struct gw *g, struct gw_connection *c, const struct host_answer *a);
+/* A tunnel came up, or what is known of a peer's window changed: may they share it? */
+void		share_look(struct gw *g, struct gw_connection *c);
 
 /* ---- sample.c ---- */
 void		sample_due(struct gw *g, usec_t now);		/* look where it is time */

@@ -23,6 +23,8 @@ static const struct key_word policies[] = {
 	{ "pinned", MON_PINNED }, { NULL, 0 },
 };
 static const struct key_word pins[] = { { "1", 0 }, { "2", 1 }, { NULL, 0 } };
+static const struct key_word by_peer[] = { { "auto", 0 }, { NULL, 0 } };
+static const struct key_word of_cores[] = { { "cores", 0 }, { NULL, 0 } };
 static const struct key_word of_route[] = { { "route", 0 }, { NULL, 0 } };
 static const struct key_word guards[] = {
 	{ "on", GUARD_ON }, { "always", GUARD_ALWAYS }, { "off", GUARD_OFF }, { NULL, 0 },
@@ -53,6 +55,11 @@ const struct key keys[KEY_N] = {
 [KEY_NATT_PORT] = { "natt-port", GATEWAY(natt_port), .type = TYPE_NUMBER, .min = 1, .max = 65535,
     .value = { "4500" }, .reload = CONFIG_GATEWAY_RESTART, .also = "nat-port esp-port",
     .doc = "Our UDP port of IKE behind a NAT and of ESP." },
+[KEY_WORKERS] = { "workers", GATEWAY(workers), .type = TYPE_NUMBER, .words = of_cores, .min = 1,
+    .max = CONFIG_WORKERS_MAX, .value = { "cores" }, .reload = CONFIG_GATEWAY_RESTART,
+    .also = "threads cores cpus",
+    .doc = "How many threads move packets; 'cores': one for each core that the daemon may use. "
+    "A connection is served by one of them." },
 [KEY_CONNECTIONS] = { "connections", .home = HOME_GATEWAY, .type = TYPE_CONNECTIONS,
     .required = true, .reload = CONFIG_ADD, .also = "connection conn",
     .doc = "The connections, by name." },
@@ -124,6 +131,15 @@ const struct key keys[KEY_N] = {
 [KEY_REPLAY_WINDOW] = { "replay-window", CONNECTION(window), .type = TYPE_NUMBER,
     .min = 64, .max = 8192, .value = { "1024" }, .reload = CONFIG_REKEY,
     .also = "window replay", .doc = "How many packets may overtake one another." },
+[KEY_SHARE] = { "workers", CONNECTION(workers), .type = TYPE_NUMBER, .min = 1,
+    .max = CONFIG_WORKERS_MAX, .value = { "1" }, .reload = CONFIG_RESTART, .also = "spread",
+    .doc = "How many workers share what the connection sends, flow by flow; at most those that "
+    "the gateway has. Only while the replay window of the peer is known to be 1,024 or more." },
+[KEY_PEER_WINDOW] = { "peer-window", CONNECTION(peer_window), .type = TYPE_NUMBER,
+    .words = by_peer, .min = 32, .max = 65536, .value = { "auto" }, .reload = CONFIG_LIVE,
+    .also = "remote-window",
+    .doc = "The replay window of the peer, for 'workers'; 'auto': 1,024 where the peer says that "
+    "it is Tandem, else unknown." },
 [KEY_POLICY] = { "policy", CONNECTION(policy), .type = TYPE_WORD, .words = policies,
     .value = { "active-standby" }, .reload = CONFIG_LIVE, .also = "failover path",
     .doc = "Which tunnel carries traffic: the first that is well, both by flow, or one only." },

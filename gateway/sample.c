@@ -16,7 +16,7 @@ sample(struct gw *g, struct gw_connection *c)
 		struct gw_tunnel *t = &c->t[i];
 		struct esp_tunnel_stats st;
 
-		if (!t->up || !worker_tunnel_stats(g->worker, t->id, &st))
+		if (!t->up || !workers_tunnel_stats(g->workers, c->serves, t->id, &st))
 			continue;
 		if (st.last_in > t->heard) {
 			t->heard = st.last_in;
@@ -32,7 +32,7 @@ void
 sample_sleepers(struct gw *g)
 {
 	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
-		if (!c->asleep || !worker_has_woken(g->worker, c->device))
+		if (!c->asleep || !workers_has_woken(g->workers, c->serves, c->device))
 			continue;
 		c->asleep = false;
 		c->woken = true;
@@ -75,7 +75,7 @@ sample_at(struct gw *g, struct gw_connection *c, usec_t now)
 		c->asleep = false;
 	} else if (!c->asleep) {
 		c->asleep = true;
-		worker_wake_on_traffic(g->worker, c->device);
+		workers_wake_on_traffic(g->workers, c->serves, c->device);
 		sample(g, c);
 	}
 }

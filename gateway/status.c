@@ -131,7 +131,7 @@ add_traffic(json_t *o, const struct gw *g, const struct gw_tunnel *t, usec_t now
 	struct esp_tunnel_stats st;
 
 	memset(&st, 0, sizeof(st));
-	(void)worker_tunnel_stats(g->worker, t->id, &st);
+	(void)workers_tunnel_stats(g->workers, t->c->serves, t->id, &st);
 	json_object_set_new(o, "packets_out", json_integer((json_int_t)st.out_packets));
 	json_object_set_new(o, "bytes_out", json_integer((json_int_t)st.out_bytes));
 	json_object_set_new(o, "packets_in", json_integer((json_int_t)st.in_packets));
@@ -295,6 +295,9 @@ connection_json(struct gw *g, struct gw_connection *c, struct map *sas, usec_t n
 	json_object_set_new(o, "device_error", c->device_why[0] != '\0' ?
 	    control_text(c->device_why) : json_null());
 	json_object_set_new(o, "mtu", json_integer(c->mtu));
+	json_object_set_new(o, "worker", json_integer(c->home));
+	json_object_set_new(o, "workers", json_integer(c->shared ?
+	    __builtin_popcountll(c->serves) : 1));
 	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
 	json_object_set_new(o, "networks", networks);
 	json_object_set_new(o, "why", control_text(c->why));
@@ -309,7 +312,7 @@ drops_json(const struct gw *g, struct esp_stats *st)
 {
 	json_t *o = json_object();
 
-	worker_stats(g->worker, st);
+	workers_stats(g->workers, st);
 	for (unsigned d = 0; d < DROP_N; d++)
 		if (st->drop[d] > 0)
 			json_object_set_new(o, drop_info((enum drop)d)->name,
@@ -346,6 +349,19 @@ packets_json(const struct esp_stats *st)
 	    "in_answered", (json_int_t)st->in_answered);
 }
 
+static json_t *
+by_worker_json(const struct gw *g)
+{
+	json_t *a = json_array();
+	struct esp_stats st;
+
+	for (unsigned i = 0; i < workers_n(g->workers); i++) {
+		worker_stats(workers_at(g->workers, i), &st);
+		json_array_append_new(a, packets_json(&st));
+	}
+	return a;
+}
+
 /* Element i counts what is from 2^i below 2^(i+1); zeros at the end are left out. */
 static json_t *
 buckets_json(const uint64_t bucket[WORKER_SIZES])
@@ -371,7 +387,7 @@ batches_json(const struct gw *g)
 	} kinds[] = { { "datagrams_sent", b.send }, { "datagrams_received", b.recv },
 		{ "bytes_read", b.read }, { "bytes_written", b.write } };
 
-	worker_batches(g->worker, &b);
+	workers_batches(g->workers, &b);
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		json_object_set_new(o, kinds[i].name, buckets_json(kinds[i].size));
 		json_object_set_new(sums, kinds[i].name,
@@ -385,7 +401,11 @@ batches_json(const struct gw *g)
 static json_t *
 worker_json(const struct gw *g, const struct esp_stats *st)
 {
-	return json_pack("{s:I, s:I}", "strays_lost", (json_int_t)worker_strays_lost(g->worker),
+	uint64_t lost = 0;
+
+	for (unsigned i = 0; i < workers_n(g->workers); i++)
+		lost += worker_strays_lost(workers_at(g->workers, i));
+	return json_pack("{s:I, s:I}", "strays_lost", (json_int_t)lost,
 	    "events_lost", (json_int_t)st->events_lost);
 }
 
@@ -449,6 +469,8 @@ status_json(struct gw *g, const char *only)
 	json_object_set_new(o, "worker", worker_json(g, &st));
 	json_object_set_new(o, "process", process_json());
 	json_object_set_new(o, "ike", totals_json(g));
+	json_object_set_new(o, "workers", json_integer(workers_n(g->workers)));
+	json_object_set_new(o, "by_worker", by_worker_json(g));
 	json_object_set_new(o, "ciphers", ciphers_json(g));
 	json_object_set_new(o, "netns", json_integer(findings_netns()));
 	json_object_set_new(o, "secrets_locked", json_boolean(secrets_locked(g->secrets)));

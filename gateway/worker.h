@@ -12,11 +12,20 @@
  * engine.  Control posts commands and takes events; each way one ring and one eventfd.  What
  * the ring has no room for waits in a list on control's side; events wait in the engine.
  *
- * Of the datagrams that come by a socket, ESP goes to the engine; what begins with the non-ESP
- * marker (RFC 3948 2.2) comes to control as a stray, bounded and counted; NAT keepalives
- * (2.3) end here.  What the kernel refuses to take is counted with the engine's drops.
+ * Of the datagrams that come by a socket, ESP of this worker goes to the engine.  The kernel
+ * brings each to the right socket (udp_open_shared()), but by the first of a train only: what
+ * begins with the non-ESP marker (RFC 3948 2.2) and ESP of another worker goes to control as a
+ * stray, a copy, bounded and counted, and control hands ESP on; NAT keepalives (2.3) end here.
+ * What the kernel refuses to take is counted with the engine's drops.
+ *
+ * workers.h has the set of them.
  */
 struct worker;
+
+/* Whose a datagram on an ESP port is: the worker of its SPI (0 where it is too short for one). */
+#define WORKER_CONTROL	(-1)		/* IKE, behind the non-ESP marker */
+#define WORKER_NOBODY	(-2)		/* a NAT keepalive */
+int		worker_of(const void *data, size_t len, unsigned workers);
 
 #define WORKER_DEVICES	4096		/* device indices are below */
 #define WORKER_SOCKETS	4
@@ -26,7 +35,9 @@ struct worker;
 enum worker_cmd_kind {
 	WORKER_ESP,			/* esp: for the engine */
 	WORKER_DEVICE_ADD,		/* index, fd: the worker owns the descriptor now */
-	WORKER_DEVICE_DEL,		/* index: closes it */
+	WORKER_DEVICE_WRITER,		/* index, fd: what the worker writes goes here instead; owned */
+	WORKER_DEVICE_QUEUE,		/* index, on: take part in reading it, or not (tun_queue()) */
+	WORKER_DEVICE_DEL,		/* index: closes it, both descriptors */
 	WORKER_SOCKET,			/* index, fd, port: the worker reads and writes it, control may */
 					/* send on it; it stays control's, to be closed after */
 					/* worker_free(); fd -1: let go of it */
@@ -37,19 +48,21 @@ struct worker_cmd {
 	unsigned index;
 	int fd;
 	uint16_t port;
+	bool on;
 	struct esp_cmd esp;
 };
 
-/* A datagram on an ESP port that is not ESP: IKE behind the non-ESP marker (RFC 3948 2.2). */
+/* A datagram on an ESP port that is not the worker's that read it. */
 struct worker_stray {
 	struct endpoint local, remote;
-	uint16_t len;
+	uint16_t len, socket;
+	uint8_t tos;
 	uint8_t data[WORKER_STRAY_MAX];
 };
 
-/* Starts the thread, with all signals blocked.  `aeads` outlives it.  NULL (logged): no memory,
- * descriptor or thread. */
-struct worker	*worker_new(unsigned index, const struct aead_set *aeads,
+/* Starts the thread of worker `index` of `workers`, with all signals blocked.  `aeads` outlives
+ * it.  NULL (logged): no memory, descriptor or thread. */
+struct worker	*worker_new(unsigned index, unsigned workers, const struct aead_set *aeads,
 		    const uint8_t probe_key[16]);
 /* Ends the thread at once; commands that it has not seen are not carried out.  `drop` gets
  * each SA and each path that it held or was to have, and the events that were not taken.
@@ -67,6 +80,9 @@ bool		worker_post(struct worker *w, const struct worker_cmd *cmd);
 bool		worker_flush(struct worker *w);
 bool		worker_event(struct worker *w, struct esp_event *ev);	/* false: none */
 bool		worker_stray(struct worker *w, struct worker_stray *s);	/* false: none */
+/* Give it a datagram that came elsewhere.  False: too long, or no room; it counts as a drop of the engine's,
+ * in-no-buffer. */
+bool		worker_hand(struct worker *w, const struct worker_stray *s);
 int		worker_fd(const struct worker *w);	/* readable: events, strays or traffic */
 void		worker_fd_clear(struct worker *w);	/* before taking them */
 /*
@@ -93,6 +109,6 @@ struct worker_batches {
 	uint64_t refused;		/* trains that the kernel did not take as such */
 };
 void		worker_batches(const struct worker *w, struct worker_batches *b);
-uint64_t	worker_strays_lost(const struct worker *w);	/* too long, or no room */
+uint64_t	worker_strays_lost(const struct worker *w);	/* IKE: too long, or no room */
 
 #endif

@@ -154,6 +154,7 @@ request_ok(const struct host_request *q, bool empty_ok)
 {
 	return (unsigned)q->op <= HOST_OP_MAX && (empty_ok || q->op != 0) &&
 	    (unsigned)q->sysctl <= HOST_SYSCTL_MAX &&
+	    q->slots <= HOST_SLOTS_MAX && (q->slot == 0 || q->slot < q->slots) &&
 	    memchr(q->name, '\0', sizeof(q->name)) != NULL &&
 	    ip_ok(&q->prefix.ip) && q->prefix.len <= ip_len(q->prefix.ip.family) * 8 &&
 	    ip_ok(&q->peer) && ip_ok(&q->source) && ip_ok(&q->local.ip) &&

@@ -22,13 +22,15 @@
  * sysctls) and it did not ask for again is undone at that moment, and not before.
  */
 enum host_op {
-	HOST_TUN_OPEN = 1,		/* name -> fd, ifindex; rp_filter loose, no link-local */
+	HOST_TUN_OPEN = 1,		/* name, slot, slots -> fd, ifindex; rp_filter loose, no */
+					/* link-local; slots: queues, see tun_open_queue() */
 	HOST_TUN_CLOSE,			/* name: the device and all over it goes */
 	HOST_LINK_SET,			/* name, up, mtu (0: as it is) */
 	HOST_ADDR_ADD, HOST_ADDR_DEL,	/* name, prefix (host bits kept: the address), peer */
 	HOST_ROUTE_ADD, HOST_ROUTE_DEL,	/* prefix, name or unreachable, metric, source; our protocol */
-	HOST_UDP_OPEN,			/* local endpoint, fwmark, name = bound device or "" -> fd */
-	HOST_UDP_CLOSE,			/* local endpoint, name */
+	HOST_UDP_OPEN,			/* local endpoint, fwmark, name = bound device or "", slot, */
+					/* slots -> fd; one of a set with others in it: all anew */
+	HOST_UDP_CLOSE,			/* local endpoint, name: its whole set */
 	HOST_SYSCTL_SET,		/* sysctl (enum), name of interface, value; old one remembered */
 	HOST_LIST,			/* -> one answer an object (`what`, no fd; a device's link */
 					/* settings are in it), then one with more = false, what.op 0 */
@@ -46,6 +48,7 @@ enum host_sysctl {
 };
 #define HOST_SYSCTL_MAX	HOST_SYSCTL_LINKDOWN
 
+#define HOST_SLOTS_MAX	65
 #define HOST_ROUTE_PROTO	0x7d	/* RTA protocol number of our routes (125) */
 #define HOST_LINK_GROUP		0x7d	/* link group of our devices */
 #define HOST_GUARD_METRIC	4294967290u	/* worst: any other route wins */
@@ -60,6 +63,9 @@ struct host_request {
 	unsigned mtu;			/* 0, or 68..65535 */
 	unsigned metric;		/* unreachable: 0 or HOST_GUARD_METRIC, which both mean the latter */
 	unsigned fwmark;		/* 0: none */
+	unsigned slots, slot;		/* how many sockets share the place (control's and one a */
+					/* worker; 0: it is not shared), or how many queues a device */
+					/* has (0: a plain one), and which of them; in order */
 	enum host_sysctl sysctl;	/* 0 where it is not meant */
 	int value;
 	bool up;

@@ -20,20 +20,21 @@
 
 /* What TUNSETIFF cannot say is said by rtnetlink, while the device is still down. */
 static int
-dress(const char *name, unsigned group)
+dress(const char *name, unsigned group, unsigned txqlen)
 {
 	struct nl *nl = nl_open();
 	int err;
 
 	if (nl == NULL)
 		return -errno;
-	err = nl_link_dress(nl, name, group, TUN_TXQLEN);
+	err = nl_link_dress(nl, name, group, txqlen);
 	nl_close(nl);
 	return err;
 }
 
-int
-tun_open(const char *name, unsigned group)
+/* A descriptor of a device of that name. */
+static int
+attach(const char *name, int flags)
 {
 	struct ifreq ifr = { .ifr_flags = 0 };
 	int err, fd;
@@ -43,15 +44,63 @@ tun_open(const char *name, unsigned group)
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	/* EXCL: without it an idle persistent device of that name would be taken over.  Its
-	 * bit is the sign of a short: hence the cast. */
-	ifr.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
+	/* EXCL is the sign of a short: hence the cast. */
+	ifr.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | flags);
 	memcpy(ifr.ifr_name, name, strlen(name) + 1);
-	err = ioctl(fd, TUNSETIFF, &ifr) < 0 ? -errno : dress(name, group);
-	if (err == 0)
+	if (ioctl(fd, TUNSETIFF, &ifr) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* EXCL: without it an idle persistent device of that name would be taken over. */
+static int
+make(const char *name, unsigned group, int flags, unsigned txqlen)
+{
+	int fd = attach(name, IFF_TUN_EXCL | flags), err = fd;
+
+	if (fd >= 0) {
+		err = dress(name, group, txqlen);
+		if (err == 0)
+			return fd;
+		close(fd);
+	}
+	return err == -EINVAL && if_nametoindex(name) != 0 ? -EBUSY : err;
+}
+
+int
+tun_open(const char *name, unsigned group)
+{
+	return make(name, group, 0, TUN_TXQLEN);
+}
+
+int
+tun_open_queue(const char *name, unsigned group, unsigned slot)
+{
+	int fd, err;
+
+	if (slot == 0)
+		return make(name, group, IFF_MULTI_QUEUE, 0);
+	fd = attach(name, IFF_MULTI_QUEUE);
+	if (fd < 0 || (err = tun_queue(fd, false)) == 0)
 		return fd;
 	close(fd);
-	return err == -EINVAL && if_nametoindex(name) != 0 ? -EBUSY : err;
+	return err;
+}
+
+int
+tun_queues_up(const char *name, unsigned group)
+{
+	return dress(name, group, TUN_TXQLEN);
+}
+
+int
+tun_queue(int fd, bool on)
+{
+	struct ifreq ifr = { .ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
+
+	return ioctl(fd, TUNSETQUEUE, &ifr) < 0 ? -errno : 0;
 }
 
 int

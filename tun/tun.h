@@ -24,6 +24,21 @@
  * Returns the descriptor or -errno; -EBUSY: there is a device of that name, whoever's.
  */
 int	tun_open(const char *name, unsigned group);
+/*
+ * The same with several queues: slot 0 makes the device, the others are further queues of it,
+ * which must be ours.  Those begin detached: nothing is read from them, but they may be written
+ * to.  By which attached queue a flow comes is the kernel's choice: the one by which the other
+ * direction of the flow was written last, if it was an attached one, else by a hash of its
+ * addresses and ports.  So who writes all that comes in writes it to a detached one.
+ *
+ * The transmit queue has length 0 until tun_queues_up() is called for the device, when it is up:
+ * the kernel would make a queue of packets for each of 256 queues.
+ */
+int	tun_open_queue(const char *name, unsigned group, unsigned slot);
+int	tun_queues_up(const char *name, unsigned group);	/* 0 or -errno */
+/* Attach the queue, or detach it: what waits in it is lost, and it takes milliseconds.  0 or
+ * -errno (-EINVAL: it is so already).  Needs only the descriptor. */
+int	tun_queue(int fd, bool on);
 int	tun_carrier(int fd, bool on);		/* TUNSETCARRIER; 0 or -errno; needs only the descriptor */
 /* Is the descriptor still attached to its device?  0, or -errno (-EBADFD: somebody deleted it). */
 int	tun_alive(int fd);

@@ -2,6 +2,7 @@
 #include "tun/udp.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -54,8 +55,25 @@ set_options(int fd, uint8_t family)
 	    set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
 }
 
+/* Whose is what comes: the number of a socket in its set.  A load beyond the end gives 0. */
+static bool
+steer(int fd, unsigned workers)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),		/* the first word of the payload */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0),	/* the marker: to socket 0 */
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
+		BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, 1),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	struct sock_fprog prog = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog)) == 0;
+}
+
 int
-udp_open(const struct endpoint *at, const char *device, unsigned fwmark)
+udp_open_shared(const struct endpoint *at, const char *device, unsigned fwmark, unsigned workers,
+    unsigned slot)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = ip_to_sockaddr(at, &ss);
@@ -73,12 +91,24 @@ udp_open(const struct endpoint *at, const char *device, unsigned fwmark)
 		goto fail;
 	if (fwmark != 0 && !set_int(fd, SOL_SOCKET, SO_MARK, (int)fwmark))
 		goto fail;
+	if (workers != 0 && !set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1))
+		goto fail;
+	/* The program before the place, so that nothing ever goes by the kernel's own hash.  A
+	 * socket that has one already cannot join others: so they get it from the first. */
+	if (workers != 0 && slot == 0 && !steer(fd, workers))
+		goto fail;
 	if (bind(fd, (struct sockaddr *)&ss, len) == 0)
 		return fd;
 fail:
 	err = -errno;
 	close(fd);
 	return err;
+}
+
+int
+udp_open(const struct endpoint *at, const char *device, unsigned fwmark)
+{
+	return udp_open_shared(at, device, fwmark, 0, 0);
 }
 
 int

@@ -26,6 +26,19 @@
  * Returns the descriptor (non-blocking, close-on-exec) or -errno (-EADDRINUSE: port taken,
  * -EADDRNOTAVAIL: no such address here, -ENODEV: no such device). */
 int	udp_open(const struct endpoint *at, const char *device, unsigned fwmark);
+/*
+ * The same for socket `slot` of a set on the same place (SO_REUSEPORT), opened in order: control's
+ * is 0, then comes that of each of `workers` workers (0: it is not shared).  A small classic BPF
+ * program sends what begins with the non-ESP marker (four zero bytes, RFC 3948 2.2) and what is
+ * shorter than that to the first, all else by its SPI mod workers to the others.
+ *
+ * It is a hint: the kernel looks at the head of a train only, and looks up trains' sockets by a
+ * hash while it merges datagrams, so every socket of the set should have udp_gro() alike.  A set
+ * that loses a socket changes its order: it is closed and opened as a whole.  Slot 0 finds the
+ * place taken (-EADDRINUSE) by whomever; the others join, if they are of the same user.
+ */
+int	udp_open_shared(const struct endpoint *at, const char *device, unsigned fwmark,
+	    unsigned workers, unsigned slot);
 
 /*
  * Let the kernel hand over trains of datagrams of one flow and one size (UDP_GRO), or stop it:

@@ -509,6 +509,49 @@ engine_killed(struct world *w)
 	check(if_nametoindex("td0") == 0 && routes(w, true) == 0, "clean stop: nothing is left");
 }
 
+static struct host_answer
+slot(struct world *w, enum host_op op, unsigned slots, unsigned number)
+{
+	struct host_request q = { .op = op, .slots = slots, .slot = number };
+	struct host_answer a;
+
+	if (op == HOST_TUN_OPEN)
+		memcpy(q.name, "td9", 4);
+	else
+		q.local = (struct endpoint){ .ip.family = AF_INET, .port = 4500 };
+	a = ask(w, &q);
+	if (a.fd >= 0)
+		close(a.fd);
+	return a;
+}
+
+/* Sockets that share a place and queues of a device: in order, kept, made anew as a whole. */
+static void
+sets(struct world *w)
+{
+	static const enum host_op op[2] = { HOST_UDP_OPEN, HOST_TUN_OPEN };
+	struct host_request what;
+	unsigned index, k;
+
+	for (int i = 0; i < 2; i++) {
+		check(slot(w, op[i], 3, 1).err != 0, "%s: not before the first", host_op_name(op[i]));
+		for (k = 0; k < 3 && slot(w, op[i], 3, k).err == 0; k++)
+			;
+		check(k == 3 && list(w, op[i], &what) == 3, "three, in order");
+		check(slot(w, op[i], 3, 2).existed, "one that is there is handed over");
+		check(slot(w, op[i], 4, 3).err != 0, "none joins a set of another size");
+	}
+	index = if_nametoindex("td9");
+	check(slot(w, HOST_TUN_OPEN, 2, 0).err == 0 && if_nametoindex("td9") != index &&
+	    list(w, HOST_TUN_OPEN, &what) == 1, "with other queues it is another device");
+	check(slot(w, HOST_UDP_OPEN, 2, 0).err == 0 && list(w, HOST_UDP_OPEN, &what) == 1 &&
+	    slot(w, HOST_UDP_OPEN, 2, 1).err == 0, "another set is made anew, as a whole");
+	check(slot(w, HOST_UDP_OPEN, 0, 0).err == 0 && list(w, HOST_UDP_OPEN, &what) == 1,
+	    "and so is a socket of its own");
+	check(slot(w, HOST_UDP_CLOSE, 0, 0).err == 0 && list(w, HOST_UDP_OPEN, &what) == 0 &&
+	    slot(w, HOST_UDP_CLOSE, 0, 0).err == -ENOENT, "all of it closes");
+}
+
 /* An engine that dies again and again is started less and less often. */
 static void
 engine_keeps_dying(struct world *w)
@@ -829,6 +872,7 @@ static const struct {
 	void (*run)(struct world *w);
 } cases[] = {
 	{ "engine-killed", engine_killed },
+	{ "sets", sets },
 	{ "engine-keeps-dying", engine_keeps_dying },
 	{ "fails-before-ready", fails_before_ready },
 	{ "broker-killed", broker_killed },

@@ -181,9 +181,9 @@ machines(struct gw *g)
 	g->sas = map_new(2);
 	g->nl = nl_open();
 	g->jobs = jobs_new(1);
-	g->worker = worker_new(0, g->aeads, key);
+	g->workers = workers_new(1, g->aeads, key);
 	heap_init(&g->samples);
-	ck_assert(g->ike != NULL && g->monitor != NULL && g->nl != NULL && g->worker != NULL);
+	ck_assert(g->ike != NULL && g->monitor != NULL && g->nl != NULL && g->workers != NULL);
 }
 
 static void
@@ -225,7 +225,7 @@ gw_end(void)
 	control_free(g->control);
 	hostlink_free(g->host);
 	jobs_free(g->jobs, NULL, NULL);
-	worker_free(g->worker, back, g);
+	workers_free(g->workers, back, g);
 	ike_free(g->ike);
 	monitor_free(g->monitor);
 	heap_fini(&g->samples);
@@ -253,8 +253,8 @@ pump(void)
 
 	event_base_loop(loop_base(gw.loop), EVLOOP_NONBLOCK);
 	gw_drain(&gw, loop_now());
-	(void)worker_flush(gw.worker);
-	while (worker_event(gw.worker, &ev))
+	(void)workers_flush(gw.workers);
+	while (worker_event(workers_at(gw.workers, 0), &ev))
 		back(&gw, &ev);
 }
 
@@ -487,7 +487,7 @@ start(void)
 	struct ike_env env = { .workers = 1, .half_open_cookie = 32, .half_open_max = 1024 };
 	struct aead_set *aeads = aead_set_new();
 	struct monitor *m;
-	struct worker *w;
+	struct workers *w;
 	struct loop *l;
 	struct jobs *j;
 	struct ike *ike;
@@ -500,11 +500,11 @@ start(void)
 	m = monitor_new(&env.rng);
 	l = loop_new();
 	j = jobs_new(1);
-	w = worker_new(0, aeads, key);
+	w = workers_new(1, aeads, key);
 	aead_set_free(aead_set_new());
 	secrets_free(secrets_new());
 	armed = false;
-	worker_free(w, back, &gw);
+	workers_free(w, back, &gw);
 	jobs_free(j, NULL, NULL);
 	loop_free(l);
 	monitor_free(m);

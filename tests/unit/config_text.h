@@ -18,7 +18,9 @@ config_text_base(void)
 	static const struct config_text base = {
 		.value = {
 			[KEY_LOG] = "info", [KEY_HOST] = "check", [KEY_CONTROL] = "/run/a",
-			[KEY_PORT] = "500", [KEY_NATT_PORT] = "4500", [KEY_PRESET] = NULL,
+			[KEY_PORT] = "500", [KEY_NATT_PORT] = "4500", [KEY_WORKERS] = "cores", [KEY_SHARE] = "1",
+			[KEY_PEER_WINDOW] = "auto",
+			[KEY_PRESET] = NULL,
 			[KEY_NETWORKS] = "10.1.0.0/16", [KEY_LOCAL_NETWORKS] = "192.168.0.0/24",
 			[KEY_SELECTORS] = "any", [KEY_DEVICE] = "vpn0", [KEY_MODE] = "start",
 			[KEY_IKE] = "aes256gcm16-prfsha384-ecp384", [KEY_ESP] = "aes256gcm16-ecp384",
@@ -33,7 +35,8 @@ config_text_base(void)
 		},
 		.other = {
 			[KEY_LOG] = "debug", [KEY_HOST] = "manage", [KEY_CONTROL] = "/run/b",
-			[KEY_PORT] = "501", [KEY_NATT_PORT] = "4501",
+			[KEY_PORT] = "501", [KEY_NATT_PORT] = "4501", [KEY_WORKERS] = "3", [KEY_SHARE] = "2",
+			[KEY_PEER_WINDOW] = "64",
 			[KEY_NETWORKS] = "[10.1.0.0/16, 10.2.0.0/16]", [KEY_LOCAL_NETWORKS] = "[]",
 			[KEY_SELECTORS] = "networks", [KEY_DEVICE] = "vpn1", [KEY_MODE] = "add",
 			[KEY_IKE] = "[aes256gcm16-prfsha384-ecp384, aes256-sha256-modp2048]",

@@ -88,8 +88,8 @@ pump(void)
 
 	event_base_loop(loop_base(g->loop), EVLOOP_NONBLOCK);
 	gw_drain(g, loop_now());
-	(void)worker_flush(g->worker);
-	while (worker_event(g->worker, &ev))
+	(void)workers_flush(g->workers);
+	while (worker_event(workers_at(g->workers, 0), &ev))
 		rig_back(g, &ev);
 }
 

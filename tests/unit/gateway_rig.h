@@ -78,9 +78,9 @@ rig_machines(struct gw *g)
 	g->lent = map_new(3);
 	g->nl = nl_open();
 	g->jobs = jobs_new(1);
-	g->worker = worker_new(0, g->aeads, key);
+	g->workers = workers_new(1, g->aeads, key);
 	heap_init(&g->samples);
-	ck_assert(g->ike != NULL && g->monitor != NULL && g->nl != NULL && g->worker != NULL &&
+	ck_assert(g->ike != NULL && g->monitor != NULL && g->nl != NULL && g->workers != NULL &&
 	    g->jobs != NULL && g->tunnels != NULL && g->sas != NULL && g->lent != NULL);
 }
 
@@ -159,7 +159,7 @@ rig_free(struct rig *r)
 
 	hostlink_free(g->host);
 	jobs_free(g->jobs, NULL, NULL);
-	worker_free(g->worker, rig_back, g);
+	workers_free(g->workers, rig_back, g);
 	rig_free_sas(g);
 	ike_free(g->ike);
 	monitor_free(g->monitor);

@@ -308,6 +308,97 @@ START_TEST(a_device_goes_with_its_descriptor)
 }
 END_TEST
 
+/* Datagrams of 64 flows; how many of them come by each of n queues. */
+static void
+flows_by_queue(const int *fd, unsigned n, uint16_t port, unsigned *got)
+{
+	int sock = socket(AF_INET, SOCK_DGRAM, 0);
+	struct endpoint e = { .port = port };
+	struct sockaddr_storage ss;
+	struct tun_port from;
+	struct batch b;
+	socklen_t len;
+
+	ck_assert(ip_parse("10.9.0.2", &e.ip));
+	for (unsigned i = 0; i < 64; i++, e.port++) {
+		len = ip_to_sockaddr(&e, &ss);
+		ck_assert_int_eq(sendto(sock, "hi", 2, 0, (struct sockaddr *)&ss, len), 2);
+	}
+	close(sock);
+	ck_assert(batch_init(&b, 100, 2048));
+	for (unsigned i = 0; i < n; i++) {
+		batch_reset(&b);
+		tun_port_init(&from, fd[i]);
+		got[i] = (unsigned)tun_read(&from, 0, &b);
+	}
+	batch_fini(&b);
+}
+
+/* An answer of each of those flows, as if it came in, by one queue. */
+static void
+answer_flows(int fd, uint16_t port)
+{
+	struct tun_port to;
+	struct batch b;
+	struct pkt *p;
+
+	tun_port_init(&to, fd);
+	ck_assert(batch_init(&b, 1, 2048));
+	for (unsigned i = 0; i < 64; i++, port++) {
+		static const uint8_t head[28] = { 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0x66, 0xbb,
+		    10, 9, 0, 2, 10, 9, 0, 1, 0, 0, 0, 0, 0, 8 };
+		uint8_t *data;
+
+		batch_reset(&b);
+		p = batch_next(&b);
+		data = pkt_data(p);
+		memcpy(data, head, sizeof(head));
+		data[20] = (uint8_t)(port >> 8);
+		data[21] = (uint8_t)port;
+		data[22] = 0x12;
+		data[23] = 0x34;
+		p->len = sizeof(head);
+		ck_assert_int_eq(tun_write(&to, p), 0);
+	}
+	batch_fini(&b);
+}
+
+/* Flows go by all attached queues and by no other, also when their answers came by a detached. */
+START_TEST(queues_share_flows_while_they_are_attached)
+{
+	struct prefix v4 = { .len = 24 };
+	unsigned got[4];
+	int fd[4];
+
+	if (!own_netns())
+		return;
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_ge(fd[i] = tun_open_queue("tdq", GROUP, i), 0);
+	ck_assert_int_eq(tun_open_queue("tdq", GROUP, 0), -EBUSY);
+	ck_assert_ptr_nonnull(nl = nl_open());
+	ck_assert(ip_parse("10.9.0.1", &v4.ip));
+	ck_assert_int_eq(nl_addr(nl, true, "tdq", &v4, NULL), 0);
+	ck_assert_int_eq(nl_link_set(nl, "tdq", true, 1438), 0);
+	ck_assert_int_eq(tun_queues_up("tdq", GROUP), 0);
+	flows_by_queue(fd, 4, 5000, got);
+	ck_assert_msg(got[0] >= 64 && got[1] + got[2] + got[3] == 0, "detached, and %u %u %u %u", got[0],
+	    got[1], got[2], got[3]);
+	ck_assert_int_eq(tun_queue(fd[1], true), 0);
+	ck_assert_int_eq(tun_queue(fd[2], true), 0);
+	ck_assert_int_eq(tun_queue(fd[2], true), -EINVAL);
+	for (int round = 0; round < 2; round++) {
+		flows_by_queue(fd, 4, 6000, got);
+		ck_assert_msg(got[0] > 5 && got[1] > 5 && got[2] > 5 && got[3] == 0 &&
+		    got[0] + got[1] + got[2] == 64, "%u %u %u %u", got[0], got[1], got[2], got[3]);
+		answer_flows(fd[3], 6000);
+	}
+	ck_assert_int_eq(tun_alive(fd[3]), 0);
+	ck_assert_int_eq(tun_queue(fd[1], false), 0);
+	flows_by_queue(fd, 4, 7000, got);
+	ck_assert(got[1] == 0 && got[0] + got[2] == 64);
+}
+END_TEST
+
 static void
 fill(TCase *t)
 {
@@ -321,6 +412,7 @@ fill(TCase *t)
 	tcase_add_test(t, a_held_name_is_refused);
 	tcase_add_test(t, a_device_that_is_down_or_gone_is_told_apart);
 	tcase_add_test(t, a_device_goes_with_its_descriptor);
+	tcase_add_test(t, queues_share_flows_while_they_are_attached);
 }
 
 UNIT_MAIN("tun", fill)

@@ -125,6 +125,70 @@ START_TEST(a_port_that_is_taken_is_named)
 }
 END_TEST
 
+/* Which socket of the set has exactly one datagram, of this length; the others have none. */
+static int
+who_got(const int *fd, unsigned n, size_t len)
+{
+	uint8_t data[64];
+	int who = -1;
+
+	for (unsigned i = 0; i < n; i++) {
+		ssize_t got = recv(fd[i], data, sizeof(data), MSG_DONTWAIT);
+
+		if (got < 0)
+			continue;
+		ck_assert_int_eq(who, -1);
+		ck_assert_int_eq(got, (ssize_t)len);
+		ck_assert_int_lt(recv(fd[i], data, sizeof(data), MSG_DONTWAIT), 0);
+		who = (int)i;
+	}
+	return who;
+}
+
+static void
+steered(const char *any, const char *ip)
+{
+	struct endpoint place = at(any, PORT_A), to = at(ip, PORT_A), from = { .port = 0 };
+	int fd[4], sender = must_open(any, PORT_B);
+	uint8_t data[16] = { 0 };
+
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_ge(fd[i] = udp_open_shared(&place, NULL, 0, 3, i), 0);
+	for (unsigned spi = 1; spi < 40; spi++) {
+		data[3] = (uint8_t)spi;
+		data[0] = (uint8_t)(spi % 5);	/* the whole word counts */
+		ck_assert_int_eq(udp_send_one(sender, &from, &to, data, sizeof(data)), 0);
+		ck_assert_int_eq(who_got(fd, 4, sizeof(data)),
+		    1 + (int)(((uint32_t)data[0] << 24 | spi) % 3));
+	}
+	memset(data, 0, sizeof(data));
+	data[4] = 1;				/* IKE behind the marker */
+	ck_assert_int_eq(udp_send_one(sender, &from, &to, data, sizeof(data)), 0);
+	ck_assert_int_eq(who_got(fd, 4, sizeof(data)), 0);
+	data[0] = 0xff;				/* a keepalive; and too short for an SPI */
+	for (size_t len = 1; len < 4; len++) {
+		ck_assert_int_eq(udp_send_one(sender, &from, &to, data, len), 0);
+		ck_assert_int_eq(who_got(fd, 4, len), 0);
+	}
+	ck_assert_int_eq(udp_open_shared(&place, NULL, 0, 3, 0), -EADDRINUSE);
+	ck_assert_int_eq(udp_open(&place, NULL, 0), -EADDRINUSE);
+	for (unsigned i = 0; i < 4; i++)
+		close(fd[i]);
+	close(sender);
+}
+
+START_TEST(a_set_is_steered_by_the_first_word_v4)
+{
+	steered("0.0.0.0", "127.0.0.1");
+}
+END_TEST
+
+START_TEST(a_set_is_steered_by_the_first_word_v6)
+{
+	steered("::", "::1");
+}
+END_TEST
+
 /* A refusal in the middle names its reason, and the rest goes on behind it. */
 START_TEST(a_refusal_is_counted_and_skipped)
 {
@@ -347,6 +411,8 @@ fill(TCase *t)
 	tcase_add_test(t, a_batch_goes_and_comes_v6);
 	tcase_add_test(t, the_local_address_is_chosen);
 	tcase_add_test(t, a_port_that_is_taken_is_named);
+	tcase_add_test(t, a_set_is_steered_by_the_first_word_v4);
+	tcase_add_test(t, a_set_is_steered_by_the_first_word_v6);
 	tcase_add_test(t, a_refusal_is_counted_and_skipped);
 	tcase_add_test(t, icmp_errors_do_not_wedge);
 	tcase_add_test(t, one_too_long_comes_empty);

@@ -18,7 +18,7 @@ def whole_life(variant):
                  f"build/{variant}/tandem"], timeout=900)
         binary = os.path.join(lib.ROOT, "build", variant, "tandem")
         lab = t.lab()
-        a, b = t.pair(lab, binary=binary, hold="1s")
+        a, b = t.pair(lab, binary=binary, hold="1s", workers=2)
         said = []
 
         def call(site, *words):
@@ -46,12 +46,12 @@ def verbs(t, a, call):
                   ["failover", "to-b"], ["failover", "to-b", "--auto"], ["down", "to-b/2"], ["up", "to-b/2"],
                   ["status", "nobody"], ["version"]):
         call(a, *words)
-    more = {"connections": {"to-b": connection("a", hold="1s", policy="active-active"),
+    more = {"connections": {"to-b": connection("a", hold="1s", workers=2, policy="active-active"),
                             "more": connection("a", number=1)}}
-    for text in (yaml(more, 0), "nonsense: [", config("a", hold="1s"), config("a", hold="1s", esp="aes256-sha256")):
+    for text in (yaml(more, 0), "nonsense: [", config("a", hold="1s", workers=2), config("a", hold="1s", workers=2, esp="aes256-sha256")):
         a.configure(text)
         call(a, "reload")
-    a.configure(config("a", hold="1s"))
+    a.configure(config("a", hold="1s", workers=2))
     call(a, "reload")
     a.lab.cut("1")
     t.eventually("a cut is survived", lambda: a.live() == [2], 4)
