@@ -51,10 +51,25 @@ is_stale(const struct nl *nl)
 	return h.nlmsg_seq != nl->seq;
 }
 
+/* Is the end of the answer in here?  For one that libmnl does not want to see any more. */
+static bool
+ends(const struct nl *nl, ssize_t n)
+{
+	const struct nlmsghdr *h = (const struct nlmsghdr *)nl->reply;
+	int left = (int)n;
+
+	for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+			return true;
+	}
+	return false;
+}
+
 int
 nl_talk(struct nl *nl, struct nlmsghdr *h, mnl_cb_t each, void *arg)
 {
 	unsigned port = mnl_socket_get_portid(nl->s);
+	bool torn = false;
 	ssize_t n;
 	int r = MNL_CB_OK;
 
@@ -70,8 +85,17 @@ nl_talk(struct nl *nl, struct nlmsghdr *h, mnl_cb_t each, void *arg)
 			return -errno;
 		if (n < (ssize_t)sizeof(struct nlmsghdr) || is_stale(nl))
 			continue;
-		r = mnl_cb_run(nl->reply, (size_t)n, nl->seq, port, each, arg);
+		if (!torn)
+			r = mnl_cb_run(nl->reply, (size_t)n, nl->seq, port, each, arg);
+		/* libmnl gives up at the first message of a torn dump, but as long as its rest is not
+		 * read the kernel answers every other dump with EBUSY. */
+		if (torn || (r < 0 && errno == EINTR)) {
+			torn = true;
+			r = ends(nl, n) ? MNL_CB_STOP : MNL_CB_OK;
+		}
 	}
+	if (torn)
+		return -EINTR;
 	return r < 0 ? -errno : 0;
 }
 

@@ -26,7 +26,7 @@ struct nl_gather {
 /*
  * Send one request and hand each message of the answer to `each` (MNL_CB_OK: go on), which may
  * be NULL.  A single answer ends at its ACK, a dump at its end; a dump that the kernel marks as
- * torn is -EINTR.
+ * torn is read to its end, without `each`, and is -EINTR.
  */
 int	nl_talk(struct nl *nl, struct nlmsghdr *h, mnl_cb_t each, void *arg);
 /* A link by name, or by index when `name` is NULL. */

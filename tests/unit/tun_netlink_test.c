@@ -2,7 +2,10 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tun/netlink.h"
@@ -296,6 +299,62 @@ START_TEST(a_long_list_is_whole)
 }
 END_TEST
 
+#define LONG	1500			/* addresses: a list of several buffers */
+#define LOOKS	300
+
+/* Until it is killed: an address comes and goes. */
+static pid_t
+churn(void)
+{
+	struct prefix p = address("10.8.0.1", 32);
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	ck_assert_ptr_nonnull(nl = nl_open());
+	for (;;) {
+		(void)nl_addr(nl, true, "td0", &p, NULL);
+		usleep(500);
+		(void)nl_addr(nl, false, "td0", &p, NULL);
+		usleep(500);
+	}
+}
+
+/*
+ * A list that changes while it is read is torn, which is said or mended by another try; what is
+ * left of it is in no later list's way (the kernel would answer that with EBUSY).
+ */
+START_TEST(a_torn_list_is_read_again)
+{
+	static struct ip list[2 * LONG];
+	unsigned whole = 0;
+	struct prefix p;
+	pid_t other;
+	int n;
+
+	if (!own_netns())
+		return;
+	device("td0", "10.9.0.1", "fd09::1");
+	for (unsigned i = 0; i < LONG; i++) {
+		p = address("10.7.0.1", 32);
+		p.ip.b[2] = (uint8_t)(i / 250);
+		p.ip.b[3] = (uint8_t)(1 + i % 250);
+		ck_assert_int_eq(nl_addr(nl, true, "td0", &p, NULL), 0);
+	}
+	ck_assert_int_ge(other = churn(), 0);
+	for (unsigned i = 0; i < LOOKS; i++) {
+		n = nl_address_list(nl, list, 2 * LONG);
+		ck_assert_msg(n >= LONG || n == -EINTR, "look %u: %d", i, n);
+		whole += n >= LONG;
+	}
+	(void)kill(other, SIGKILL);
+	(void)waitpid(other, NULL, 0);
+	ck_assert_uint_gt(whole, 0);
+	ck_assert_int_ge(nl_address_list(nl, list, 2 * LONG), LONG);
+}
+END_TEST
+
 static void
 fill(TCase *t)
 {
@@ -308,6 +367,7 @@ fill(TCase *t)
 	tcase_add_test(t, a_group_goes_at_once);
 	tcase_add_test(t, news_are_told_once);
 	tcase_add_test(t, a_long_list_is_whole);
+	tcase_add_test(t, a_torn_list_is_read_again);
 }
 
 UNIT_MAIN("netlink", fill)
