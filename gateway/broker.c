@@ -445,13 +445,14 @@ wait_for_devices(struct broker *b)
 {
 	struct pollfd p = { .fd = b->signals, .events = POLLIN };
 	usec_t begin = clock_now(), said = begin, now = begin;
-	char one[IFNAMSIZ];
-	unsigned left;
+	char one[IFNAMSIZ] = "?";
+	int left;
 
-	while ((left = record_leftovers(&b->record, one)) > 0 &&
+	/* Links that come and go may tear every look at them: then nothing is known. */
+	while ((left = record_leftovers(&b->record, one)) != 0 &&
 	    now - begin < BROKER_DEVICE_PATIENCE) {
-		if (now == begin || now - said >= USEC_S(1)) {
-			log_event(LOG_LEVEL_NOTICE, "waiting", "devices=%u one=%s what=\"left by a daemon that "
+		if (left > 0 && (now == begin || now - said >= USEC_S(1))) {
+			log_event(LOG_LEVEL_NOTICE, "waiting", "devices=%d one=%s what=\"left by a daemon that "
 			    "was killed; until the kernel has removed them\"", left, one);
 			said = now;
 		}
@@ -460,8 +461,11 @@ wait_for_devices(struct broker *b)
 		now = clock_now();
 	}
 	if (left > 0)
-		log_event(LOG_LEVEL_WARN, "devices-held", "devices=%u one=%s what=\"of our link group and held "
+		log_event(LOG_LEVEL_WARN, "devices-held", "devices=%d one=%s what=\"of our link group and held "
 		    "by another process; left alone\"", left, one);
+	else if (left < 0)
+		log_event(LOG_LEVEL_WARN, "devices-unknown", "error=\"%s\" what=\"whether a daemon that was "
+		    "killed has left devices\"", strerror(-left));
 }
 
 /* The directory and those above it that are not there yet. */

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include "tun/tun.h"
 
 #define SYSCTLS_MAX	1024		/* that we ever remember on disk */
+#define ADOPT_LOOKS	50		/* at a list of routes that changes under every look */
+#define ADOPT_STEP	20		/* ms between them */
 
 int
 record_init(struct record *r, const char *state)
@@ -186,21 +189,35 @@ adopt_guard(struct record *r, const struct nl_route *route)
 		(void)record_add(r, &q, -1, false);
 }
 
-/* The kernel's list may grow between two looks; room for twice as many ends that race. */
-static void
-adopt_guards(struct record *r)
+/* All routes of our protocol, to be freed; the number of them or -errno.  The kernel's list may
+ * grow between two looks; room for twice as many ends that race. */
+static int
+our_routes(const struct record *r, struct nl_route **list)
 {
-	struct nl_route *list = NULL;
 	unsigned max = 0;
 	int n;
 
-	while ((n = nl_route_list(r->nl, HOST_ROUTE_PROTO, list, max)) > (int)max) {
-		free(list);
+	*list = NULL;
+	while ((n = nl_route_list(r->nl, HOST_ROUTE_PROTO, *list, max)) > (int)max) {
+		free(*list);
 		max = 2 * (unsigned)n;
-		if ((list = calloc(max, sizeof(*list))) == NULL) {
-			n = -ENOMEM;
-			break;
-		}
+		if ((*list = calloc(max, sizeof(**list))) == NULL)
+			return -ENOMEM;
+	}
+	return n;
+}
+
+static void
+adopt_guards(struct record *r)
+{
+	struct nl_route *list;
+	int n;
+
+	n = our_routes(r, &list);
+	for (int i = 1; (n == -EINTR || n == -EBUSY) && i < ADOPT_LOOKS; i++) {
+		free(list);
+		(void)poll(NULL, 0, ADOPT_STEP);
+		n = our_routes(r, &list);
 	}
 	if (n < 0)
 		log_event(LOG_LEVEL_WARN, "adopt-failed", "error=\"%s\" what=\"guard routes of a daemon that "
@@ -230,7 +247,7 @@ record_adopt(struct record *r)
 		    "did not stop cleanly; kept until the engine has asked for its own\"", guards, r->n - guards);
 }
 
-/* All devices of our group, to be freed; the number of them or -errno.  As adopt_guards(). */
+/* All devices of our group, to be freed; the number of them or -errno.  As our_routes(). */
 static int
 group_links(const struct record *r, struct nl_link **list)
 {
@@ -246,12 +263,11 @@ group_links(const struct record *r, struct nl_link **list)
 	return *list == NULL ? -ENOMEM : n;
 }
 
-unsigned
+int
 record_leftovers(struct record *r, char one[IFNAMSIZ])
 {
 	struct nl_link *link;
-	unsigned left = 0;
-	int n = group_links(r, &link);
+	int left = 0, n = group_links(r, &link);
 
 	for (int i = 0; i < n; i++) {
 		if (!link[i].tun || record_device(r, link[i].name) != NULL)
@@ -260,7 +276,7 @@ record_leftovers(struct record *r, char one[IFNAMSIZ])
 		left++;
 	}
 	free(link);
-	return left;
+	return n < 0 ? n : left;
 }
 
 /* ---- undoing ----------------------------------------------------------------------------- */

@@ -36,8 +36,9 @@ void	record_fini(struct record *r);	/* closes and frees; undoes nothing */
 
 /* Take over what a crashed daemon left: its guards and the sysctls of its state file. */
 void	record_adopt(struct record *r);
-/* Devices of our group that are not in the record: somebody still holds them.  `one` gets a name. */
-unsigned record_leftovers(struct record *r, char one[IFNAMSIZ]);
+/* Devices of our group that are not in the record: somebody still holds them.  `one` gets a name.
+ * -errno: not known; look again. */
+int	record_leftovers(struct record *r, char one[IFNAMSIZ]);
 
 /* The object that `q` is about, whatever its settings; `op` is the one that makes such objects.
  * NULL: none. */

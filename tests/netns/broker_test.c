@@ -619,6 +619,75 @@ broker_killed(struct world *w)
 	check(!is_guarded(w, "10.1.2.3") && foreign_is_there(w), "clean stop: guards go, foreign things stay");
 }
 
+#define MANY	150			/* devices: a list of several buffers */
+
+/* Until it is killed: somebody's device comes and goes. */
+static pid_t
+churn_links(void)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		close(tun_open("theirs", 0));
+		nap(1);
+	}
+}
+
+/* What a daemon was until it is killed: it holds many devices, which go one by one. */
+static pid_t
+hold_many(void)
+{
+	char name[IFNAMSIZ];
+	int ready[2];
+	pid_t pid;
+
+	if (pipe(ready) != 0 || (pid = fork()) < 0)
+		return -1;
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (int i = 0; i < MANY; i++) {
+			snprintf(name, sizeof(name), "td%d", i);
+			(void)tun_open(name, HOST_LINK_GROUP);
+		}
+		(void)!write(ready[1], "x", 1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	(void)!read(ready[0], name, 1);
+	close(ready[0]);
+	return pid;
+}
+
+/* The devices of a daemon that was killed go one by one while links of others come and go. */
+static void
+many_killed(struct world *w)
+{
+	char name[IFNAMSIZ];
+	unsigned made = 0;
+	pid_t old, other;
+
+	(void)kill(w->broker, SIGTERM);
+	(void)wait_broker(w, 3000);
+	old = hold_many();
+	other = churn_links();
+	check(if_nametoindex("td149") != 0, "%d devices of a daemon before us", MANY);
+	(void)kill(old, SIGKILL);
+	start_broker(w);
+	if (check(wait_hello(w, 4 * PATIENCE_MS), "it is killed: the next start waits")) {
+		for (int i = 0; i < MANY; i++) {
+			snprintf(name, sizeof(name), "td%d", i);
+			made += simple(w, HOST_TUN_OPEN, name, "") == 0;
+		}
+	}
+	check(made == MANY, "and gets every one of the names (%u)", made);
+	(void)kill(other, SIGKILL);
+	(void)waitpid(other, NULL, 0);
+}
+
 static void
 clean_stop(struct world *w)
 {
@@ -832,6 +901,7 @@ static const struct {
 	{ "engine-keeps-dying", engine_keeps_dying },
 	{ "fails-before-ready", fails_before_ready },
 	{ "broker-killed", broker_killed },
+	{ "many-killed", many_killed },
 	{ "clean-stop", clean_stop },
 	{ "only-one", only_one },
 	{ "refusals", refusals },

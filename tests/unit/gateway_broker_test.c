@@ -229,6 +229,20 @@ START_TEST(the_record_knows_what_is_the_same)
 }
 END_TEST
 
+/* A look that failed is not "none left": the names would be asked for while they are held. */
+START_TEST(a_failed_look_is_not_none_left)
+{
+	struct record r;
+	char one[IFNAMSIZ];
+
+	ck_assert_int_eq(record_init(&r, "/nonexistent/state"), 0);
+	ck_assert_int_ge(record_leftovers(&r, one), 0);
+	close(nl_fd(r.nl));
+	ck_assert_int_eq(record_leftovers(&r, one), -EBADF);
+	record_fini(&r);
+}
+END_TEST
+
 static char dir[64], file[96];
 
 static void
@@ -351,6 +365,7 @@ fill(TCase *t)
 	tcase_add_test(t, sockets_and_links_are_within_range);
 	tcase_add_test(t, only_devices_of_ours);
 	tcase_add_test(t, the_record_knows_what_is_the_same);
+	tcase_add_test(t, a_failed_look_is_not_none_left);
 	tcase_add_test(t, the_state_survives);
 	tcase_add_test(t, a_torn_state_is_refused);
 	tcase_add_test(t, a_full_disk_is_no_failure);
