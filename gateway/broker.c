@@ -445,12 +445,12 @@ wait_for_devices(struct broker *b)
 {
 	struct pollfd p = { .fd = b->signals, .events = POLLIN };
 	usec_t begin = clock_now(), said = begin, now = begin;
+	struct record_wait wait = { .since = begin };
 	char one[IFNAMSIZ] = "?";
 	int left;
 
 	/* Links that come and go may tear every look at them: then nothing is known. */
-	while ((left = record_leftovers(&b->record, one)) != 0 &&
-	    now - begin < BROKER_DEVICE_PATIENCE) {
+	while (record_wait(&wait, left = record_leftovers(&b->record, one), now)) {
 		if (left > 0 && (now == begin || now - said >= USEC_S(1))) {
 			log_event(LOG_LEVEL_NOTICE, "waiting", "devices=%d one=%s what=\"left by a daemon that "
 			    "was killed; until the kernel has removed them\"", left, one);

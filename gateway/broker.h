@@ -36,6 +36,7 @@ int	broker_run(const struct broker_conf *conf);
 #define BROKER_BACKOFF_MAX	USEC_S(5)
 #define BROKER_SETTLED		USEC_S(10)
 #define BROKER_STOP_PATIENCE	USEC_S(10)
-#define BROKER_DEVICE_PATIENCE	USEC_S(10)	/* at start: devices of a crash vanish */
+/* At start: devices of a crash vanish.  So long after the last of them that was seen to go. */
+#define BROKER_DEVICE_PATIENCE	USEC_S(10)
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/broker.h"
 #include "gateway/broker_claim.h"
 #include "tun/tun.h"
 
@@ -277,6 +278,16 @@ record_leftovers(struct record *r, char one[IFNAMSIZ])
 	}
 	free(link);
 	return n < 0 ? n : left;
+}
+
+bool
+record_wait(struct record_wait *w, int left, usec_t now)
+{
+	if (left > 0 && (w->least == 0 || left < w->least)) {
+		w->least = left;
+		w->since = now;
+	}
+	return left != 0 && now - w->since < BROKER_DEVICE_PATIENCE;
 }
 
 /* ---- undoing ----------------------------------------------------------------------------- */

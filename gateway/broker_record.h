@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/usec.h"
 #include "tun/host.h"
 #include "tun/netlink.h"
 
@@ -39,6 +40,16 @@ void	record_adopt(struct record *r);
 /* Devices of our group that are not in the record: somebody still holds them.  `one` gets a name.
  * -errno: not known; look again. */
 int	record_leftovers(struct record *r, char one[IFNAMSIZ]);
+
+/*
+ * How long such devices are waited for: as long as they become fewer (600 take the kernel twelve
+ * seconds and more), and then for BROKER_DEVICE_PATIENCE.  Zero it with `since` now; tell it each look.
+ */
+struct record_wait {
+	int least;			/* the fewest so far; 0: no look yet */
+	usec_t since;			/* of the last progress */
+};
+bool	record_wait(struct record_wait *w, int left, usec_t now);	/* false: go on without */
 
 /* The object that `q` is about, whatever its settings; `op` is the one that makes such objects.
  * NULL: none. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/broker.h"
 #include "gateway/broker_claim.h"
 #include "gateway/broker_ops.h"
 #include "gateway/broker_record.h"
@@ -243,6 +244,27 @@ START_TEST(a_failed_look_is_not_none_left)
 }
 END_TEST
 
+/* As long as devices go they are waited for; when none has for the whole patience, no more. */
+START_TEST(progress_is_waited_for)
+{
+	usec_t now = USEC_S(5), begin = now;
+	struct record_wait w = { .since = now };
+
+	for (int left = 600; left > 30; left -= 10) {
+		ck_assert_msg(record_wait(&w, left, now), "%d left", left);
+		now = usec_add(now, USEC_MS(900));
+	}
+	ck_assert_uint_gt(now - begin, 4 * BROKER_DEVICE_PATIENCE);
+	ck_assert(record_wait(&w, 30, now));
+	begin = now;
+	ck_assert(record_wait(&w, 31, usec_add(begin, BROKER_DEVICE_PATIENCE - 2)));
+	ck_assert(record_wait(&w, -EINTR, usec_add(begin, BROKER_DEVICE_PATIENCE - 1)));
+	ck_assert(!record_wait(&w, 30, usec_add(begin, BROKER_DEVICE_PATIENCE)));
+	ck_assert(!record_wait(&w, -EINTR, usec_add(begin, BROKER_DEVICE_PATIENCE)));
+	ck_assert(!record_wait(&w, 0, begin));
+}
+END_TEST
+
 static char dir[64], file[96];
 
 static void
@@ -366,6 +388,7 @@ fill(TCase *t)
 	tcase_add_test(t, only_devices_of_ours);
 	tcase_add_test(t, the_record_knows_what_is_the_same);
 	tcase_add_test(t, a_failed_look_is_not_none_left);
+	tcase_add_test(t, progress_is_waited_for);
 	tcase_add_test(t, the_state_survives);
 	tcase_add_test(t, a_torn_state_is_refused);
 	tcase_add_test(t, a_full_disk_is_no_failure);
