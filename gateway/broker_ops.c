@@ -140,9 +140,10 @@ own_device(struct record *r, const struct host_request *q, struct host_answer *a
 {
 	struct record_object *x = record_device(r, q->name);
 
-	if (x == NULL)
-		refuse(a, -ENODEV, "%s is not a device of ours", q->name);
-	return x;
+	if (x != NULL && record_is_ours(x))
+		return x;
+	refuse(a, -ENODEV, "%s is not a device of ours", q->name);
+	return NULL;
 }
 
 /* Answer with what is kept: a descriptor goes along as a copy. */
@@ -155,18 +156,28 @@ give(struct record_object *x, struct host_answer *a, bool existed)
 	a->fd = x->fd;
 }
 
+/* Not by closing alone: the engine may still hold its copy.  By index, not by name: a device of
+ * that name may be another one by now; and only while ours is attached. */
+static void
+drop_device(struct record *r, struct record_object *x)
+{
+	if (tun_alive(x->fd) == 0)
+		(void)nl_link_del(r->nl, x->ifindex);
+	record_forget_device(r, x->what.name);
+}
+
 static void
 do_tun_open(struct record *r, const struct host_request *q, struct host_answer *a)
 {
 	struct record_object *x = record_device(r, q->name);
 	int err, fd;
 
-	if (x != NULL && tun_alive(x->fd) == 0) {
+	if (x != NULL && record_is_ours(x)) {
 		give(x, a, true);
 		return;
 	}
 	if (x != NULL)
-		record_forget_device(r, q->name);	/* somebody deleted it under us */
+		drop_device(r, x);	/* somebody deleted or renamed it under us */
 	if (!record_room(r, true)) {
 		full(a);
 		return;
@@ -199,11 +210,7 @@ do_tun_close(struct record *r, const struct host_request *q, struct host_answer 
 		refuse(a, -ENOENT, "%s is not a device of ours", q->name);
 		return;
 	}
-	/* Not by closing alone: the engine may still hold its copy.  By index, not by name: a
-	 * device of that name may be another one by now; and only while ours is attached. */
-	if (tun_alive(x->fd) == 0)
-		(void)nl_link_del(r->nl, x->ifindex);
-	record_forget_device(r, q->name);
+	drop_device(r, x);
 }
 
 static void
@@ -293,7 +300,7 @@ do_route_del(struct record *r, const struct host_request *q, struct host_answer 
 		refuse(a, -ENOENT, "no route of ours to %s", prefix_str(&q->prefix, text));
 		return;
 	}
-	err = nl_route(r->nl, false, &route);
+	err = record_over_ours(r, &x->what) ? nl_route(r->nl, false, &route) : -ENODEV;
 	if (err != 0 && err != -ESRCH && err != -ENODEV) {
 		refuse(a, err, "cannot remove the route to %s: %s", prefix_str(&q->prefix, text),
 		    strerror(-err));
@@ -345,7 +352,8 @@ static void
 do_sysctl(struct record *r, const struct host_request *q, struct host_answer *a)
 {
 	struct record_object *x = record_find(r, q, HOST_SYSCTL_SET);
-	bool own = q->name[0] != '\0' && record_device(r, q->name) != NULL;
+	const struct record_object *device = record_device(r, q->name);
+	bool own = device != NULL && record_is_ours(device);
 	int err, was;
 
 	if (q->sysctl == HOST_SYSCTL_LINKDOWN && own_device(r, q, a) == NULL)

@@ -94,6 +94,20 @@ record_device(const struct record *r, const char name[IFNAMSIZ])
 }
 
 bool
+record_is_ours(const struct record_object *x)
+{
+	return tun_alive(x->fd) == 0 && if_nametoindex(x->what.name) == x->ifindex;
+}
+
+bool
+record_over_ours(const struct record *r, const struct host_request *what)
+{
+	const struct record_object *x = record_device(r, what->name);
+
+	return what->name[0] == '\0' || (x != NULL && record_is_ours(x));
+}
+
+bool
 record_room(struct record *r, bool for_fd)
 {
 	struct record_object *more;
@@ -321,11 +335,13 @@ undo_object(struct record *r, struct record_object *x)
 		record_forget_device(r, x->what.name);
 		break;
 	case HOST_ADDR_ADD:
-		err = nl_addr(r->nl, false, x->what.name, &x->what.prefix, &x->what.peer);
+		if (record_over_ours(r, &x->what))
+			err = nl_addr(r->nl, false, x->what.name, &x->what.prefix, &x->what.peer);
 		record_forget(r, x);
 		break;
 	case HOST_ROUTE_ADD:
-		err = nl_route(r->nl, false, &route);
+		if (record_over_ours(r, &x->what))
+			err = nl_route(r->nl, false, &route);
 		record_forget(r, x);
 		break;
 	case HOST_SYSCTL_SET:

@@ -56,6 +56,11 @@ bool	record_wait(struct record_wait *w, int left, usec_t now);	/* false: go on w
 struct record_object *record_find(const struct record *r, const struct host_request *q,
 		    enum host_op op);
 struct record_object *record_device(const struct record *r, const char name[IFNAMSIZ]);
+/* Is the device of that name in this moment the one that we made?  Names are anybody's: ours may
+ * have been renamed, and another's may have been given its name. */
+bool	record_is_ours(const struct record_object *x);
+/* Is an object over such a device, or over none? */
+bool	record_over_ours(const struct record *r, const struct host_request *what);
 /* Is there room for one more?  False: no memory, or the quota is used up. */
 bool	record_room(struct record *r, bool for_fd);
 /* Add after record_room() said yes; owns `fd`.  Pointers to objects hold until the next change. */

@@ -780,6 +780,44 @@ refusals(struct world *w)
 	check(simple(w, HOST_READY, "", "") == 0 && foreign_is_there(w), "foreign things are untouched");
 }
 
+static bool
+addressed(struct world *w, const char *text)
+{
+	struct ip ip;
+
+	return ip_parse(text, &ip) && nl_has_address(w->nl, &ip, NULL);
+}
+
+/* A device is ours by its descriptor: its name may be another's by now. */
+static void
+renamed(struct world *w)
+{
+	unsigned old, theirs;
+	struct nl_link link;
+	int status;
+
+	check(make_connection(w), "device, addresses, routes and guards are made");
+	old = if_nametoindex("td0");
+	status = system("ip link set td0 down && ip link set td0 name td0-old && "
+	    "ip link add td0 type veth peer name td0-peer && ip link set td0 up mtu 1300 && "
+	    "ip addr add 169.254.80.146/30 dev td0");
+	theirs = if_nametoindex("td0");
+	check(status == 0 && theirs != 0 && theirs != old, "it is renamed, and a foreign device has its name");
+	check(simple(w, HOST_LINK_SET, "td0", "") == -ENODEV, "the foreign device is not set");
+	check(simple(w, HOST_ADDR_ADD, "td0", "10.8.8.1/24") == -ENODEV && !addressed(w, "10.8.8.1"),
+	    "nor given an address");
+	check(simple(w, HOST_ROUTE_ADD, "td0", "10.8.0.0/16") == -ENODEV && leads_to(w, "10.8.1.1", "up0"),
+	    "nor a route");
+	check(simple(w, HOST_TUN_OPEN, "td0", "") == -EBUSY && if_nametoindex("td0-old") == 0,
+	    "asked for again: the name is taken, and what was ours is gone");
+	check(simple(w, HOST_TUN_CLOSE, "td0", "") == -ENOENT, "the foreign device is not closed");
+	check(simple(w, HOST_READY, "", "") == 0 && addressed(w, "169.254.80.146") &&
+	    nl_link_get(w->nl, "td0", &link) == 0 && link.ifindex == theirs && link.mtu == 1300,
+	    "nor changed when the rest is swept");
+	(void)nl_link_del(w->nl, theirs);
+	check(make_connection(w) && leads_to(w, "10.1.2.3", "td0"), "with the name free all is made anew");
+}
+
 /* Packets and datagrams by descriptors that the broker passed. */
 static void
 traffic(struct world *w)
@@ -905,6 +943,7 @@ static const struct {
 	{ "clean-stop", clean_stop },
 	{ "only-one", only_one },
 	{ "refusals", refusals },
+	{ "renamed", renamed },
 	{ "traffic", traffic },
 	{ "privileges", privileges },
 	{ "full-disk", full_disk },
