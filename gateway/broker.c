@@ -42,7 +42,7 @@
  *     SIGCHLD: exit with its code <------- exit
  *
  * The broker has one thread and reads nothing but the engine's messages, signals and answers of
- * its own kernel.  It never waits for the engine: an answer that does not fit into the socket
+ * its own kernel; whoever connects to the claim is hung up on.  It never waits for the engine: an answer that does not fit into the socket
  * is kept and no further request is read until it went.
  *
  * Capabilities.  The broker works with CAP_NET_ADMIN (devices, links, routes, net sysctls,
@@ -534,7 +534,7 @@ on_time(struct broker *b, usec_t now)
 static void
 loop(struct broker *b)
 {
-	struct pollfd p[2];
+	struct pollfd p[3];
 	usec_t now = clock_now(), next;
 	int ms;
 
@@ -543,12 +543,15 @@ loop(struct broker *b)
 		ms = next == USEC_NEVER ? -1 : next <= now ? 0 : (int)((next - now) / 1000 + 1);
 		p[0] = (struct pollfd){ .fd = b->signals, .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = b->sock, .events = b->out_full ? POLLOUT : POLLIN };
-		(void)poll(p, 2, ms);
+		p[2] = (struct pollfd){ .fd = b->claim, .events = POLLIN };
+		(void)poll(p, 3, ms);
 		now = clock_now();
 		if (p[1].revents != 0 && b->sock >= 0)
 			talk(b, now);
 		if (p[0].revents != 0)
 			on_signals(b, now);
+		if (p[2].revents != 0)
+			claim_answer(b->claim);
 		on_time(b, now);
 	}
 }
