@@ -229,6 +229,9 @@ engine_kill(struct broker *b, const char *why)
 	log_event(LOG_LEVEL_ERROR, "engine-killed", "pid=%d what=\"%s\"", (int)b->engine, why);
 	(void)kill(b->engine, SIGKILL);
 	b->kill_at = USEC_NEVER;
+	if (b->sock >= 0)
+		close(b->sock);			/* what it has still asked for is not carried out */
+	b->sock = -1;
 }
 
 /* ---- requests ---------------------------------------------------------------------------- */

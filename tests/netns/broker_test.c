@@ -113,6 +113,15 @@ toy_ask(int sock, int orders, const struct host_request *q)
 	} while (a.more);
 }
 
+/* Garbage and behind it a request that would be fine. */
+static void
+toy_garbage(int sock, const struct host_request *q)
+{
+	(void)send(sock, "garbage", 7, 0);
+	if (q->op != 0)
+		(void)host_send_request(sock, q);
+}
+
 static int
 toy_stop(int sock)
 {
@@ -149,7 +158,7 @@ toy(int sock, void *arg)
 		if (o.kind == ORDER_EXIT)
 			return o.code;
 		if (o.kind == ORDER_GARBAGE)
-			(void)send(sock, "garbage", 7, 0);
+			toy_garbage(sock, &o.q);
 		else if (o.kind == ORDER_EXEC)
 			(void)!system("cat /proc/self/status >/proc/self/fd/2");
 		else if (o.kind == ORDER_DEAF)
@@ -515,6 +524,7 @@ engine_killed(struct world *w)
 static void
 engine_keeps_dying(struct world *w)
 {
+	const struct order garbage = { .kind = ORDER_GARBAGE, .q = request(HOST_TUN_OPEN, "td9", "") };
 	struct timespec t;
 	int gap[3];
 
@@ -529,9 +539,13 @@ engine_keeps_dying(struct world *w)
 	check(gap[0] >= 90 && gap[0] < 200 && gap[1] >= 190 && gap[1] < 390 && gap[2] >= 390,
 	    "back-off doubles: %d, %d, %d ms", gap[0], gap[1], gap[2]);
 	check(log_says(w, "engine-died how=\"exit code 3\""), "the log says how it died");
-	order(w, ORDER_GARBAGE, 0);
+	(void)kill(w->broker, SIGSTOP);		/* until garbage and request are both there */
+	(void)send(w->orders[0], &garbage, sizeof(garbage), 0);
+	nap(200);
+	(void)kill(w->broker, SIGCONT);
 	check(wait_hello(w, PATIENCE_MS) && log_says(w, "a malformed request"),
 	    "an engine that sends garbage is killed and replaced");
+	check(if_nametoindex("td9") == 0, "what it asked for behind that is not done");
 	order(w, ORDER_DEAF, 0);
 	nap(50);
 	(void)kill(w->broker, SIGTERM);
