@@ -324,6 +324,7 @@ static void
 undo_object(struct record *r, struct record_object *x)
 {
 	struct nl_route route = record_route(&x->what);
+	bool guard = is_guard(&x->what);	/* *x is another one after it was forgotten */
 	int err = 0;
 
 	switch (x->what.op) {
@@ -354,7 +355,7 @@ undo_object(struct record *r, struct record_object *x)
 	}
 	if (err != 0 && err != -ESRCH && err != -ENODEV && err != -EADDRNOTAVAIL)
 		log_event(LOG_LEVEL_WARN, "not-undone", "object=%s device=\"%s\" error=\"%s\"",
-		    is_guard(&x->what) ? "guard" : "object", route.device, strerror(-err));
+		    guard ? "guard" : "object", route.device, strerror(-err));
 }
 
 /* All of one kind that are not wanted.  Undoing a device takes others with it: start over. */

@@ -244,6 +244,37 @@ START_TEST(a_failed_look_is_not_none_left)
 }
 END_TEST
 
+static char said[LOG_LINE_MAX];
+
+static void
+listen_to(void *arg, enum log_level level, const char *line)
+{
+	(void)arg;
+	(void)level;
+	snprintf(said, sizeof(said), "%s", line);
+}
+
+/* What could not be undone is named as what it was, not as what stands in its place since. */
+START_TEST(what_is_not_undone_is_named)
+{
+	struct host_request guard = route("10.0.0.0/8", "", true), udp = request(HOST_UDP_OPEN, "");
+	struct record r;
+
+	ck_assert_int_eq(record_init(&r, "/nonexistent/state"), 0);
+	close(nl_fd(r.nl));
+	ck_assert(record_room(&r, false));
+	record_add(&r, &guard, -1, false);
+	record_add(&r, &udp, -1, true);
+	log_to(listen_to, NULL);
+	log_level_set(LOG_LEVEL_WARN);
+	record_sweep(&r);
+	log_to(NULL, NULL);
+	ck_assert_uint_eq(r.n, 1);
+	ck_assert_msg(strstr(said, "not-undone object=guard") != NULL, "%s", said);
+	record_fini(&r);
+}
+END_TEST
+
 /* As long as devices go they are waited for; when none has for the whole patience, no more. */
 START_TEST(progress_is_waited_for)
 {
@@ -388,6 +419,7 @@ fill(TCase *t)
 	tcase_add_test(t, only_devices_of_ours);
 	tcase_add_test(t, the_record_knows_what_is_the_same);
 	tcase_add_test(t, a_failed_look_is_not_none_left);
+	tcase_add_test(t, what_is_not_undone_is_named);
 	tcase_add_test(t, progress_is_waited_for);
 	tcase_add_test(t, the_state_survives);
 	tcase_add_test(t, a_torn_state_is_refused);
