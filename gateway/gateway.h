@@ -48,11 +48,19 @@ struct gw_tunnel {
 	usec_t heard;			/* last_in of the newest sample */
 };
 
+enum gw_link {
+	GW_LINK_ASKED,			/* the broker has not set it up yet: news are of our own doing */
+	GW_LINK_UP,
+	GW_LINK_DOWN,			/* somebody else set it down */
+};
+
 struct gw_connection {
 	uint32_t id;
 	const struct config_connection *conf;	/* in gw.config */
 	uint16_t device;		/* index at the worker */
 	bool device_open;
+	unsigned ifindex;		/* of the device when it was last set up */
+	enum gw_link link;		/* as the kernel's news say */
 	unsigned mtu;			/* of the device, 0: not set yet */
 	uint8_t bucket[ESP_BUCKETS];	/* the monitor's choice */
 	char why[128];			/* its reason */
@@ -131,6 +139,7 @@ void		gw_event(struct gw *g, const char *event, const struct gw_connection *c,
 void		gw_monitor(struct gw *g, const struct mon_fact *f);	/* feed, with now */
 void		gw_ike(struct gw *g, const struct ike_fact *f);
 void		gw_stop(struct gw *g);
+void		gw_news(struct gw *g);			/* read the kernel's */
 void		gw_esp(struct gw *g, const struct esp_cmd *cmd);	/* post to the worker */
 
 /* ---- carry.c ---- */
@@ -154,6 +163,10 @@ void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
 /* With `host: manage` the host forwards what the connection carries; repeating it does no harm. */
 void		connection_forwarding(struct gw *g, const struct gw_connection *c);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
+/* News of a link (NULL: some were lost).  What somebody did to a device of ours is mended: made
+ * anew when it was deleted or renamed; when it was down and is up again, what the kernel took off
+ * it meanwhile comes back.  Down it is left while somebody wants it so. */
+void		connection_link(struct gw *g, const struct nl_link *link, bool gone);
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
 

@@ -437,19 +437,43 @@ nl_fd(const struct nl *nl)
 	return mnl_socket_get_fd(nl->s);
 }
 
+/* The links among the news in the buffer.  A bridge's news of its ports are not the links' own. */
+static void
+tell_links(const struct nl *nl, ssize_t n, nl_link_fn *each, void *arg)
+{
+	const struct nlmsghdr *h = (const struct nlmsghdr *)nl->reply;
+	const struct ifinfomsg *info;
+	struct nl_link l;
+
+	for (int left = (int)n; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		if (h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK)
+			continue;
+		info = mnl_nlmsg_get_payload(h);
+		if (info->ifi_family != AF_UNSPEC)
+			continue;
+		link_read(h, &l);
+		each(arg, &l, h->nlmsg_type == RTM_DELLINK);
+	}
+}
+
 bool
-nl_news(struct nl *nl)
+nl_news(struct nl *nl, nl_link_fn *each, void *arg)
 {
 	bool changed = false;
+	ssize_t n;
 
 	/* Bounded: under a storm of news the rest is for the next turn of the loop. */
 	for (unsigned i = 0; i < 256; i++) {
-		if (mnl_socket_recvfrom(nl->s, nl->reply, sizeof(nl->reply)) < 0 && errno != ENOBUFS) {
-			if (errno == EINTR)
-				continue;
+		n = mnl_socket_recvfrom(nl->s, nl->reply, sizeof(nl->reply));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != ENOBUFS)
 			break;
-		}
 		changed = true;		/* ENOBUFS: some were lost, so something did change */
+		if (n < 0 && each != NULL)
+			each(arg, NULL, false);
+		else if (each != NULL)
+			tell_links(nl, n, each, arg);
 	}
 	return changed;
 }

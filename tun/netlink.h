@@ -74,10 +74,16 @@ bool	nl_has_address(struct nl *nl, const struct ip *ip, struct nl_way *way);
  * every look at it, so nothing is known. */
 int	nl_address_list(struct nl *nl, struct ip *out, unsigned max);
 
-/* News of links, addresses and routes: a socket of its own to poll on.  nl_news() drains it and
- * says that something changed (the caller then looks again at what it depends on). */
+/*
+ * News of links, addresses and routes: a socket of its own to poll on.  nl_news() drains it and
+ * says that something changed (the caller then looks again at what it depends on).  `each` (NULL:
+ * nobody) is told how a link was at the moment of each of its news, in order, so that one which
+ * was down for an instant is seen; link NULL: some news were lost.
+ */
+typedef void nl_link_fn(void *arg, const struct nl_link *link, bool gone);
+
 struct nl	*nl_watch(void);			/* NULL with errno set */
 int		nl_fd(const struct nl *nl);
-bool		nl_news(struct nl *nl);
+bool		nl_news(struct nl *nl, nl_link_fn *each, void *arg);
 
 #endif

@@ -269,13 +269,55 @@ START_TEST(news_are_told_once)
 		return;
 	device("td0", "10.9.0.1", "fd09::1");
 	ck_assert_ptr_nonnull(watch = nl_watch());
-	(void)nl_news(watch);
-	ck_assert(!nl_news(watch));
+	(void)nl_news(watch, NULL, NULL);
+	ck_assert(!nl_news(watch, NULL, NULL));
 	ck_assert_int_eq(nl_addr(nl, true, "td0", &p, NULL), 0);
-	ck_assert(nl_news(watch));
-	ck_assert(!nl_news(watch));
+	ck_assert(nl_news(watch, NULL, NULL));
+	ck_assert(!nl_news(watch, NULL, NULL));
 	ck_assert_int_eq(nl_link_set(nl, "td0", false, 0), 0);
-	ck_assert(nl_news(watch));
+	ck_assert(nl_news(watch, NULL, NULL));
+	nl_close(watch);
+}
+END_TEST
+
+static char told[64];			/* a letter a piece of news of "td0" */
+static unsigned told_index;
+
+static void
+hear(void *arg, const struct nl_link *link, bool gone)
+{
+	size_t n = strlen(told);
+
+	(void)arg;
+	if (link == NULL || strcmp(link->name, "td0") != 0 || n + 1 >= sizeof(told))
+		return;
+	ck_assert_uint_eq(link->group, GROUP);
+	told_index = link->ifindex;
+	told[n] = gone ? 'x' : link->up ? 'u' : 'd';
+}
+
+/* A link that was down for an instant is up when somebody looks; its news say that it was not. */
+START_TEST(news_tell_what_a_link_was)
+{
+	struct nl *watch;
+	unsigned index;
+
+	if (!own_netns())
+		return;
+	device("td0", "10.9.0.1", "fd09::1");
+	index = if_nametoindex("td0");
+	ck_assert_ptr_nonnull(watch = nl_watch());
+	ck_assert_int_eq(nl_link_set(nl, "td0", false, 0), 0);
+	ck_assert_int_eq(nl_link_set(nl, "td0", true, 0), 0);
+	ck_assert(nl_news(watch, hear, NULL));
+	ck_assert_msg(strchr(told, 'd') != NULL && strrchr(told, 'u') > strchr(told, 'd') &&
+	    strchr(told, 'x') == NULL, "\"%s\"", told);
+	ck_assert_uint_eq(told_index, index);
+	memset(told, 0, sizeof(told));
+	ck_assert_int_eq(nl_link_del(nl, index), 0);
+	ck_assert(nl_news(watch, hear, NULL));
+	ck_assert_msg(strlen(told) > 0 && told[strlen(told) - 1] == 'x', "\"%s\"", told);
+	ck_assert_uint_eq(told_index, index);
 	nl_close(watch);
 }
 END_TEST
@@ -366,6 +408,7 @@ fill(TCase *t)
 	tcase_add_test(t, there_may_be_no_way);
 	tcase_add_test(t, a_group_goes_at_once);
 	tcase_add_test(t, news_are_told_once);
+	tcase_add_test(t, news_tell_what_a_link_was);
 	tcase_add_test(t, a_long_list_is_whole);
 	tcase_add_test(t, a_torn_list_is_read_again);
 }
