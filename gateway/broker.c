@@ -42,12 +42,11 @@
  *     SIGCHLD: exit with its code <------- exit
  *
  * The broker has one thread and reads nothing but the engine's messages, signals and answers of
- * its own kernel; whoever connects to the claim is hung up on.  It never waits for the engine: an answer that does not fit into the socket
- * is kept and no further request is read until it went.
+ * its own kernel; whoever connects to the claim is hung up on.  It never waits for the engine: an
+ * answer that does not fit into the socket is kept and no further request is read until it went.
  *
- * Capabilities.  The broker works with CAP_NET_ADMIN (devices, links, routes, net sysctls,
- * SO_MARK, forced buffers) and CAP_NET_BIND_SERVICE (port 500).  CAP_NET_RAW is not needed:
- * there is no raw socket, and SO_BINDTODEVICE on a new socket is free since Linux 5.7.  It
+ * Capabilities.  The broker works with CAP_NET_ADMIN (devices, links, routes, net sysctls, forced
+ * buffers) and CAP_NET_BIND_SERVICE (port 500).  CAP_NET_RAW is not needed: there is no raw socket.  It
  * keeps CAP_DAC_READ_SEARCH without using it (permitted, not effective) because each new engine
  * must be given it: the configuration and its key files may belong to somebody else than root.
  */

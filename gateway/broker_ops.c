@@ -37,8 +37,6 @@ judge_address(const struct host_request *q)
 	if (ip_is_any(&q->prefix.ip) || (family == AF_INET && (b[0] >= 224 || b[0] == 127)) ||
 	    (family == AF_INET6 && b[0] == 0xff))
 		return "not the address of a host";
-	if (q->peer.family != AF_UNSPEC && q->peer.family != family)
-		return "peer address of the other family";
 	return judge_name(q->name);
 }
 
@@ -52,8 +50,6 @@ judge_route(const struct host_request *q)
 		return "no prefix";
 	if (!prefix_parse(prefix_str(&q->prefix, text), true, &clean))
 		return "host bits are set in the prefix";
-	if (q->source.family != AF_UNSPEC && q->source.family != q->prefix.ip.family)
-		return "source address of the other family";
 	if (!q->unreachable)
 		return q->metric == HOST_GUARD_METRIC ? "this metric is for guards" : judge_name(q->name);
 	if (q->name[0] != '\0')
@@ -61,6 +57,15 @@ judge_route(const struct host_request *q)
 	if (q->prefix.len == 0)
 		return "never a guard for a default route: it would cut the host off";
 	return q->metric != HOST_GUARD_METRIC && q->metric != 0 ? "not the metric of a guard" : NULL;
+}
+
+/* Sockets of one address or one device are for a configuration that binds; there is none yet. */
+static const char *
+judge_socket(const struct host_request *q)
+{
+	if (q->local.ip.family == AF_UNSPEC || q->local.port == 0)
+		return "no family or no port";
+	return q->name[0] != '\0' || !ip_is_any(&q->local.ip) ? "not the wildcard address" : NULL;
 }
 
 static const char *
@@ -92,16 +97,13 @@ broker_judge(const struct host_request *q)
 			return "MTU out of range (68 to 65535)";
 		return judge_name(q->name);
 	case HOST_ADDR_ADD:
-	case HOST_ADDR_DEL:
 		return judge_address(q);
 	case HOST_ROUTE_ADD:
 	case HOST_ROUTE_DEL:
 		return judge_route(q);
 	case HOST_UDP_OPEN:
 	case HOST_UDP_CLOSE:
-		if (q->local.ip.family == AF_UNSPEC || q->local.port == 0)
-			return "no family or no port";
-		return q->name[0] != '\0' ? judge_name(q->name) : NULL;
+		return judge_socket(q);
 	case HOST_SYSCTL_SET:
 		return judge_sysctl(q);
 	case HOST_LIST:
@@ -233,28 +235,23 @@ do_link_set(struct record *r, const struct host_request *q, struct host_answer *
 }
 
 static void
-do_addr(struct record *r, const struct host_request *q, struct host_answer *a)
+do_addr_add(struct record *r, const struct host_request *q, struct host_answer *a)
 {
 	struct record_object *x = record_find(r, q, HOST_ADDR_ADD);
-	bool add = q->op == HOST_ADDR_ADD;
 	char text[PREFIX_STRLEN];
 	int err;
 
 	if (own_device(r, q, a) == NULL)
 		return;
-	if (add && x == NULL && !record_room(r, false)) {
+	if (x == NULL && !record_room(r, false)) {
 		full(a);
 		return;
 	}
-	err = nl_addr(r->nl, add, q->name, &q->prefix, &q->peer);
-	if (err == -EEXIST || err == -EADDRNOTAVAIL)
-		err = !add && x == NULL ? -ENOENT : 0;	/* the device is ours, and so is all on it */
-	if (err != 0)
-		refuse(a, err, "cannot %s address %s of %s: %s", add ? "add" : "remove",
-		    prefix_str(&q->prefix, text), q->name, strerror(-err));
-	else if (!add && x != NULL)
-		record_forget(r, x);
-	else if (add)
+	err = nl_addr(r->nl, true, q->name, &q->prefix, NULL);
+	if (err != 0 && err != -EEXIST)		/* the device is ours, and so is all on it */
+		refuse(a, err, "cannot add address %s of %s: %s", prefix_str(&q->prefix, text), q->name,
+		    strerror(-err));
+	else
 		give(x != NULL ? x : record_add(r, q, -1, true), a, x != NULL);
 }
 
@@ -316,17 +313,15 @@ do_udp_open(struct record *r, const struct host_request *q, struct host_answer *
 	char text[ENDPOINT_STRLEN];
 	int fd;
 
-	if (x != NULL && x->what.fwmark == q->fwmark) {
+	if (x != NULL) {
 		give(x, a, true);
 		return;
 	}
-	if (x != NULL)
-		record_forget(r, x);	/* the same place with another mark */
 	if (!record_room(r, true)) {
 		full(a);
 		return;
 	}
-	if ((fd = udp_open(&q->local, q->name, q->fwmark)) >= 0) {
+	if ((fd = udp_open(&q->local, NULL, 0)) >= 0) {
 		give(record_add(r, q, fd, true), a, false);
 		return;
 	}
@@ -415,8 +410,7 @@ broker_execute(struct record *r, const struct host_request *asked, struct host_a
 		do_link_set(r, &q, a);
 		return;
 	case HOST_ADDR_ADD:
-	case HOST_ADDR_DEL:
-		do_addr(r, &q, a);
+		do_addr_add(r, &q, a);
 		return;
 	case HOST_ROUTE_ADD:
 		do_route_add(r, &q, a);

@@ -183,7 +183,7 @@ struct nl_route
 record_route(const struct host_request *q)
 {
 	struct nl_route route = {
-		.to = q->prefix, .source = q->source, .metric = q->metric,
+		.to = q->prefix, .metric = q->metric,
 		.protocol = HOST_ROUTE_PROTO, .unreachable = q->unreachable,
 	};
 
@@ -337,7 +337,7 @@ undo_object(struct record *r, struct record_object *x)
 		break;
 	case HOST_ADDR_ADD:
 		if (record_over_ours(r, &x->what))
-			err = nl_addr(r->nl, false, x->what.name, &x->what.prefix, &x->what.peer);
+			err = nl_addr(r->nl, false, x->what.name, &x->what.prefix, NULL);
 		record_forget(r, x);
 		break;
 	case HOST_ROUTE_ADD:

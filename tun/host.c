@@ -21,7 +21,6 @@ static const char *const op_names[] = {
 	[HOST_TUN_CLOSE] = "tun-close",
 	[HOST_LINK_SET] = "link-set",
 	[HOST_ADDR_ADD] = "addr-add",
-	[HOST_ADDR_DEL] = "addr-del",
 	[HOST_ROUTE_ADD] = "route-add",
 	[HOST_ROUTE_DEL] = "route-del",
 	[HOST_UDP_OPEN] = "udp-open",
@@ -156,7 +155,7 @@ request_ok(const struct host_request *q, bool empty_ok)
 	    (unsigned)q->sysctl <= HOST_SYSCTL_MAX &&
 	    memchr(q->name, '\0', sizeof(q->name)) != NULL &&
 	    ip_ok(&q->prefix.ip) && q->prefix.len <= ip_len(q->prefix.ip.family) * 8 &&
-	    ip_ok(&q->peer) && ip_ok(&q->source) && ip_ok(&q->local.ip) &&
+	    ip_ok(&q->local.ip) &&
 	    bool_ok(&q->up) && bool_ok(&q->unreachable) && bool_ok(&q->keep_guards);
 }
 

@@ -25,10 +25,10 @@ enum host_op {
 	HOST_TUN_OPEN = 1,		/* name -> fd, ifindex; rp_filter loose, no link-local */
 	HOST_TUN_CLOSE,			/* name: the device and all over it goes */
 	HOST_LINK_SET,			/* name, up, mtu (0: as it is) */
-	HOST_ADDR_ADD, HOST_ADDR_DEL,	/* name, prefix (host bits kept: the address), peer */
-	HOST_ROUTE_ADD, HOST_ROUTE_DEL,	/* prefix, name or unreachable, metric, source; our protocol */
-	HOST_UDP_OPEN,			/* local endpoint, fwmark, name = bound device or "" -> fd */
-	HOST_UDP_CLOSE,			/* local endpoint, name */
+	HOST_ADDR_ADD,			/* name, prefix (host bits kept: the address) */
+	HOST_ROUTE_ADD, HOST_ROUTE_DEL,	/* prefix, name or unreachable, metric; our protocol */
+	HOST_UDP_OPEN,			/* local endpoint, any address of a family -> fd */
+	HOST_UDP_CLOSE,			/* local endpoint */
 	HOST_SYSCTL_SET,		/* sysctl (enum), name of interface, value; old one remembered */
 	HOST_LIST,			/* -> one answer an object (`what`, no fd; a device's link */
 					/* settings are in it), then one with more = false, what.op 0 */
@@ -55,11 +55,9 @@ struct host_request {
 	enum host_op op;
 	char name[IFNAMSIZ];
 	struct prefix prefix;		/* with host bits, where an address is meant */
-	struct ip peer, source;		/* AF_UNSPEC: none */
 	struct endpoint local;
 	unsigned mtu;			/* 0, or 68..65535 */
 	unsigned metric;		/* unreachable: 0 or HOST_GUARD_METRIC, which both mean the latter */
-	unsigned fwmark;		/* 0: none */
 	enum host_sysctl sysctl;	/* 0 where it is not meant */
 	int value;
 	bool up;
