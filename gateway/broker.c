@@ -46,8 +46,8 @@
  * answer that does not fit into the socket is kept and no further request is read until it went.
  *
  * Capabilities.  The broker works with CAP_NET_ADMIN (devices, links, routes, net sysctls, forced
- * buffers) and CAP_NET_BIND_SERVICE (port 500).  CAP_NET_RAW is not needed: there is no raw socket.  It
- * keeps CAP_DAC_READ_SEARCH without using it (permitted, not effective) because each new engine
+ * buffers) and CAP_NET_BIND_SERVICE (port 500).  CAP_NET_RAW is not needed: there is no raw
+ * socket.  It keeps CAP_DAC_READ_SEARCH without using it (permitted, not effective) because each new engine
  * must be given it: the configuration and its key files may belong to somebody else than root.
  */
 #define CAPS_WORK	(CLAIM_CAP_BIT(CAP_NET_ADMIN) | CLAIM_CAP_BIT(CAP_NET_BIND_SERVICE))

@@ -401,10 +401,11 @@ record_unwant(struct record *r)
 }
 
 /*
- * The order keeps clear text in at every moment: forwarding goes back first, guards go last.
+ * All that is not wanted; returns how many.  The order keeps clear text in at every moment:
+ * forwarding goes back first, guards go last.
  */
-void
-record_sweep(struct record *r)
+static size_t
+sweep(struct record *r)
 {
 	size_t before = r->n;
 
@@ -416,15 +417,26 @@ record_sweep(struct record *r)
 	undo_kind(r, HOST_ROUTE_ADD, false);
 	undo_kind(r, HOST_ROUTE_ADD, true);
 	record_save(r);
-	if (before != r->n)
-		log_event(LOG_LEVEL_INFO, "swept", "objects=%zu what=\"no longer asked for\"", before - r->n);
+	return before - r->n;
+}
+
+void
+record_sweep(struct record *r)
+{
+	size_t n = sweep(r);
+
+	if (n > 0)
+		log_event(LOG_LEVEL_INFO, "swept", "objects=%zu what=\"no longer asked for\"", n);
 }
 
 void
 record_undo(struct record *r, bool keep_guards)
 {
+	size_t n;
+
 	for (size_t i = 0; i < r->n; i++)
 		r->obj[i].wanted = is_guard(&r->obj[i].what) &&
 		    (keep_guards || r->obj[i].what.keep_guards);
-	record_sweep(r);
+	n = sweep(r);
+	log_event(LOG_LEVEL_INFO, "undone", "objects=%zu guards_kept=%zu", n, r->n);
 }

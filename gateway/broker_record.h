@@ -43,7 +43,7 @@ int	record_leftovers(struct record *r, char one[IFNAMSIZ]);
 
 /*
  * How long such devices are waited for: as long as they become fewer (600 take the kernel twelve
- * seconds and more), and then for BROKER_DEVICE_PATIENCE.  Zero it with `since` now; tell it each look.
+ * seconds and more), and then for BROKER_DEVICE_PATIENCE.  Begins with `since` now; is told each look.
  */
 struct record_wait {
 	int least;			/* the fewest so far; 0: no look yet */

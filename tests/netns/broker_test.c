@@ -727,6 +727,8 @@ clean_stop(struct world *w)
 	check(routes(w, false) == 0 && routes(w, true) == 1 && is_guarded(w, "10.7.1.1"),
 	    "no route is left but the guard that stays always");
 	check(sysctl_of(HOST_SYSCTL_FORWARD4, "") == 0, "forwarding is off again");
+	check(log_says(w, "undone objects=67 guards_kept=1") && !log_says(w, "no longer asked for"),
+	    "and the log says why");
 }
 
 static void
