@@ -513,6 +513,7 @@ prepare(struct broker *b)
 		return fail("start-refused", "capabilities", err);
 	if ((err = record_init(&b->record, b->state)) != 0)
 		return fail("start-refused", "netlink", err);
+	memcpy(b->record.port, b->conf->port, sizeof(b->record.port));
 	record_adopt(&b->record);
 	wait_for_devices(b);
 	if ((err = engine_start(b, clock_now())) != 0)

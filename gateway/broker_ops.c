@@ -306,6 +306,13 @@ do_route_del(struct record *r, const struct host_request *q, struct host_answer 
 	record_forget(r, x);
 }
 
+/* Those that any user may open are no privilege of ours to guard. */
+static bool
+port_allowed(const struct record *r, uint16_t port)
+{
+	return port >= 1024 || port == 500 || port == r->port[0] || port == r->port[1];
+}
+
 static void
 do_udp_open(struct record *r, const struct host_request *q, struct host_answer *a)
 {
@@ -313,6 +320,11 @@ do_udp_open(struct record *r, const struct host_request *q, struct host_answer *
 	char text[ENDPOINT_STRLEN];
 	int fd;
 
+	if (!port_allowed(r, q->local.port)) {
+		refuse(a, -EPERM, "UDP port %u was not configured when the daemon started; restart the daemon",
+		    q->local.port);
+		return;
+	}
 	if (x != NULL) {
 		give(x, a, true);
 		return;

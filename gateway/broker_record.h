@@ -28,6 +28,7 @@ struct record_object {
 struct record {
 	struct nl *nl;
 	const char *state;		/* path of the state file; borrowed */
+	uint16_t port[2];		/* of broker_conf */
 	struct record_object *obj;
 	size_t n, cap, fds;
 };

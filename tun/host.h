@@ -27,7 +27,8 @@ enum host_op {
 	HOST_LINK_SET,			/* name, up, mtu (0: as it is) */
 	HOST_ADDR_ADD,			/* name, prefix (host bits kept: the address) */
 	HOST_ROUTE_ADD, HOST_ROUTE_DEL,	/* prefix, name or unreachable, metric; our protocol */
-	HOST_UDP_OPEN,			/* local endpoint, any address of a family -> fd */
+	HOST_UDP_OPEN,			/* local endpoint, any address of a family -> fd; below 1024 only */
+					/* 500 and the ports configured at the daemon's start */
 	HOST_UDP_CLOSE,			/* local endpoint */
 	HOST_SYSCTL_SET,		/* sysctl (enum), name of interface, value; old one remembered */
 	HOST_LIST,			/* -> one answer an object (`what`, no fd; a device's link */

@@ -207,7 +207,7 @@ static void
 start_broker(struct world *w)
 {
 	struct broker_conf conf = {
-		.engine = toy, .arg = &w->orders[1], .state_dir = w->dir, .lock = w->lock,
+		.engine = toy, .arg = &w->orders[1], .port = { 501, 4500 }, .state_dir = w->dir, .lock = w->lock,
 	};
 	int log;
 
@@ -833,6 +833,14 @@ refusals(struct world *w)
 	check(a.err == 0 && a.fd >= 0, "the same port of the other family is free");
 	close(a.fd);
 	close(fd);
+	a = udp(w, AF_INET, 53);
+	check(a.err == -EPERM && strstr(a.text, "not configured") != NULL, "somebody else's port: \"%s\"", a.text);
+	a = udp(w, AF_INET, 501);
+	check(a.err == 0 && a.fd >= 0, "a configured one may be low");
+	close(a.fd);
+	a = udp(w, AF_INET, 5353);
+	check(a.err == 0 && a.fd >= 0, "a high one is everybody's");
+	close(a.fd);
 	check(simple(w, HOST_TUN_OPEN, "theirs", "") == -EBUSY, "a foreign device is not taken over");
 	check(simple(w, HOST_TUN_CLOSE, "theirs", "") == -ENOENT, "nor closed");
 	check(simple(w, HOST_LINK_SET, "up0", "") == -ENODEV, "nor set");

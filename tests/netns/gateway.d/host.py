@@ -173,10 +173,22 @@ def device_meddled(t):
     t.check(a.stop() == 0 and a.routes() == set() and a.device() is None, "and it stops cleanly")
 
 
+def low_ports(t):
+    """Ports of the configuration may be privileged ones; one that it names later needs a restart."""
+    lab = t.lab()
+    a = t.site(lab, "a", config("a", top={"port": 501, "natt-port": 502})).start()
+    listens = lab.run("gw-a", "ss", "-uln").stdout
+    t.check(":501 " in listens and ":502 " in listens, "ports 501 and 502 are open")
+    a.configure(config("a", top={"port": 503, "natt-port": 504}))
+    a.kill_engine()
+    t.eventually("others after that are refused", lambda: "UDP port 503 was not configured when" in a.log_text(), 5)
+    t.check(a.stop() is not None and ":503 " not in lab.run("gw-a", "ss", "-uln").stdout, "and not opened")
+
+
 def inside(site):
     """The inside addresses, without the lines about their life."""
     lines = site.ip("-o", "addr", "show", "dev", DEVICE[site.side]).split("\n")
     return sorted(line.split()[3] for line in lines if line)
 
 
-CASES = {"device-meddled": device_meddled, "in-the-way": in_the_way, "full-disk": full_disk, "descriptors": descriptors}
+CASES = {"device-meddled": device_meddled, "low-ports": low_ports, "in-the-way": in_the_way, "full-disk": full_disk, "descriptors": descriptors}
