@@ -54,7 +54,7 @@ judge_route(const struct host_request *q)
 		return q->metric == HOST_GUARD_METRIC ? "this metric is for guards" : judge_name(q->name);
 	if (q->name[0] != '\0')
 		return "a guard has no device";
-	if (q->prefix.len == 0)
+	if (host_is_default(&q->prefix))
 		return "never a guard for a default route: it would cut the host off";
 	return q->metric != HOST_GUARD_METRIC && q->metric != 0 ? "not the metric of a guard" : NULL;
 }

@@ -438,5 +438,6 @@ record_undo(struct record *r, bool keep_guards)
 		r->obj[i].wanted = is_guard(&r->obj[i].what) &&
 		    (keep_guards || r->obj[i].what.keep_guards);
 	n = sweep(r);
-	log_event(LOG_LEVEL_INFO, "undone", "objects=%zu guards_kept=%zu", n, r->n);
+	if (n > 0 || r->n > 0)
+		log_event(LOG_LEVEL_INFO, "undone", "objects=%zu guards_kept=%zu", n, r->n);
 }

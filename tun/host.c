@@ -37,6 +37,12 @@ host_op_name(enum host_op op)
 	return op >= HOST_TUN_OPEN && op <= HOST_OP_MAX ? op_names[op] : "unknown";
 }
 
+bool
+host_is_default(const struct prefix *p)
+{
+	return p->len <= (p->ip.family == AF_INET6 ? 3 : 1);
+}
+
 static int
 gone(int err)
 {

@@ -62,7 +62,7 @@ struct host_request {
 	enum host_sysctl sysctl;	/* 0 where it is not meant */
 	int value;
 	bool up;
-	bool unreachable;		/* a guard route; never for a default route */
+	bool unreachable;		/* a guard route; never where host_is_default() */
 	bool keep_guards;		/* HOST_ROUTE_ADD of a guard: it stays after a clean stop; */
 					/* HOST_STOP: all of them do */
 };
@@ -91,6 +91,10 @@ int	host_send_request(int sock, const struct host_request *q);
 int	host_recv_request(int sock, struct host_request *q);
 int	host_send_answer(int sock, const struct host_answer *a);
 int	host_recv_answer(int sock, struct host_answer *a);
+
+/* A default route, or the like in pieces (half of IPv4, all of the IPv6 Internet): what is
+ * unreachable by it cuts the host off, so it gets no guard. */
+bool	host_is_default(const struct prefix *p);
 
 const char *host_op_name(enum host_op op);	/* "tun-open"; "unknown" when out of range */
 

@@ -60,6 +60,9 @@ END_TEST
 
 START_TEST(guards_are_kept_off_the_default_route)
 {
+	/* Every other one may have a guard. */
+	static const char *const pieces[] = { "0.0.0.0/1", "64.0.0.0/2", "128.0.0.0/1", "10.0.0.0/8",
+	    "8000::/1", "fc00::/7", "2000::/3", "3000::/4" };
 	struct host_request q = route("10.0.0.0/8", "", true);
 
 	ck_assert_ptr_null(broker_judge(&q));
@@ -71,6 +74,10 @@ START_TEST(guards_are_kept_off_the_default_route)
 	ck_assert_ptr_nonnull(broker_judge(&q));
 	q = route("::/0", "", true);
 	ck_assert_ptr_nonnull(broker_judge(&q));
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		q = route(pieces[i], "", true);
+		ck_assert_msg((broker_judge(&q) == NULL) == (i % 2 == 1), "%s", pieces[i]);
+	}
 	q = route("10.0.0.0/8", "td0", true);
 	ck_assert_ptr_nonnull(broker_judge(&q));
 }
