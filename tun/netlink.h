@@ -32,7 +32,8 @@ struct nl_link {
 	bool tun;			/* a TUN or TAP device */
 };
 int	nl_link_get(struct nl *nl, const char *name, struct nl_link *link);	/* -ENODEV */
-/* All links of a group.  Returns how many there are (of which `out` has at most `max`) or -errno. */
+/* All links of a group.  Returns how many there are (of which `out` has at most `max`) or -errno;
+ * -EINTR: the list changed under every look at it, so nothing is known. */
 int	nl_link_list(struct nl *nl, unsigned group, struct nl_link *out, unsigned max);
 
 /* An address of a device; `address` has its host bits, `peer` AF_UNSPEC or the other end's.
@@ -51,7 +52,7 @@ struct nl_route {
  * prefix and metric agree), or delete exactly it: prefix, device, metric, protocol, type. */
 int	nl_route(struct nl *nl, bool add, const struct nl_route *r);
 /* All routes of a protocol number, main table, both families.  Returns how many there are (of
- * which `out` has at most `max`) or -errno. */
+ * which `out` has at most `max`) or -errno; -EINTR as above. */
 int	nl_route_list(struct nl *nl, unsigned protocol, struct nl_route *out, unsigned max);
 
 /* The route the kernel would take to `to` (from `from`, or as it chooses with AF_UNSPEC). */
