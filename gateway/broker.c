@@ -539,6 +539,7 @@ loop(struct broker *b)
 {
 	struct pollfd p[3];
 	usec_t now = clock_now(), next;
+	bool deaf = false;
 	int ms;
 
 	while (!b->over) {
@@ -546,15 +547,14 @@ loop(struct broker *b)
 		ms = next == USEC_NEVER ? -1 : next <= now ? 0 : (int)((next - now) / 1000 + 1);
 		p[0] = (struct pollfd){ .fd = b->signals, .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = b->sock, .events = b->out_full ? POLLOUT : POLLIN };
-		p[2] = (struct pollfd){ .fd = b->claim, .events = POLLIN };
+		p[2] = (struct pollfd){ .fd = deaf ? -1 : b->claim, .events = POLLIN };
 		(void)poll(p, 3, ms);
 		now = clock_now();
 		if (p[1].revents != 0 && b->sock >= 0)
 			talk(b, now);
 		if (p[0].revents != 0)
 			on_signals(b, now);
-		if (p[2].revents != 0)
-			claim_answer(b->claim);
+		deaf = p[2].revents != 0 && !claim_answer(b->claim);	/* till something else happens */
 		on_time(b, now);
 	}
 }

@@ -62,8 +62,8 @@ is_squatter(const struct ucred *who)
 }
 
 /*
- * Bind and listen: 0, or -errno; -EADDRINUSE: a broker has it; -EPERM: somebody who is none, see
- * *who (pid -1: it does not listen, so it is not known who).  The name may be held by the engine of
+ * Bind and listen: 0, or -errno; -EADDRINUSE: a broker has it; -ECONNREFUSED: somebody who is
+ * none, see *who (pid -1: it does not listen, so it is not known who).  The name may be held by the engine of
  * a broker that was killed a moment ago: it is on its way out and still has the ports, so it is
  * waited for.  Nobody accepts for that one: it is not asked at each look, or its queue would fill.
  */
@@ -81,9 +81,9 @@ take(int fd, const struct sockaddr_un *at, socklen_t len, struct ucred *who)
 			return -errno;
 		if ((who->pid < 0 || i % LEAVING_ASK == 0) && holder(at, len, who) == 0 &&
 		    (is_squatter(who) || is_alive(who)))
-			return is_squatter(who) ? -EPERM : -EADDRINUSE;
+			return is_squatter(who) ? -ECONNREFUSED : -EADDRINUSE;
 		if (who->pid < 0 && ++silent == SILENT_LOOKS)
-			return -EPERM;
+			return -ECONNREFUSED;
 		if (i == LEAVING_ASK)
 			log_event(LOG_LEVEL_NOTICE, "waiting", "pid=%d what=\"for the engine of a daemon that was "
 			    "killed to be gone\"", (int)who->pid);
@@ -120,7 +120,7 @@ claim_netns(int *fd, char *why, size_t cap)
 		return 0;
 	close(*fd);
 	*fd = -1;
-	if (err == -EPERM) {
+	if (err == -ECONNREFUSED) {
 		squatted(&who);
 		return 0;
 	}
@@ -135,13 +135,15 @@ claim_netns(int *fd, char *why, size_t cap)
 	return err;
 }
 
-void
+bool
 claim_answer(int fd)
 {
 	int asker = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
-	if (asker >= 0)
-		close(asker);
+	if (asker < 0)
+		return errno == EAGAIN;
+	close(asker);
+	return true;
 }
 
 int

@@ -27,8 +27,9 @@
  * a sentence in `why`, or another -errno.
  */
 int	claim_netns(int *fd, char *why, size_t cap);
-/* Somebody asks who has the claim (`fd` is readable): that we are there is all there is to know. */
-void	claim_answer(int fd);
+/* Somebody asks who has the claim (`fd` is readable): that we are there is all there is to know.
+ * False: not now, no descriptor is free; it is readable still. */
+bool	claim_answer(int fd);
 /* Lock the file (made when it is not there, with our pid in it) for the life of *fd.  0 or -errno;
  * -EWOULDBLOCK: `why` says who has it. */
 int	claim_lock(const char *path, int *fd, char *why, size_t cap);

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -731,12 +732,25 @@ clean_stop(struct world *w)
 	    "and the log says why");
 }
 
+static int
+cpu_ms(pid_t pid)
+{
+	struct timespec t = { 0 };
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+		return -1;
+	return (int)(t.tv_sec * 1000 + t.tv_nsec / 1000000);
+}
+
 static void
 only_one(struct world *w)
 {
+	struct rlimit files;
 	struct world other = *w;
 	bool refused = true;
 	char who[80];
+	int used;
 
 	snprintf(other.dir, sizeof(other.dir), "%.50s/2", w->dir);
 	snprintf(other.lock, sizeof(other.lock), "%.60s/lock2", w->dir);
@@ -749,6 +763,15 @@ only_one(struct world *w)
 		refused = wait_broker(&other, 3000) == 1 && log_says(&other, who);
 	}
 	check(refused, "a second start in the namespace is refused each time, and says by which process");
+	(void)prlimit(w->broker, RLIMIT_NOFILE, &(struct rlimit){ 3, 4096 }, &files);
+	used = cpu_ms(w->broker);
+	start_broker(&other);
+	refused = wait_broker(&other, 3000) == 1;
+	nap(500);
+	used = cpu_ms(w->broker) - used;
+	check(refused && used < 50, "also by one without a free descriptor, which then rests (%d ms of "
+	    "processor time)", used);
+	(void)prlimit(w->broker, RLIMIT_NOFILE, &files, NULL);
 	if (unshare(CLONE_NEWNET) != 0)
 		return;
 	memcpy(other.lock, w->lock, sizeof(other.lock));
