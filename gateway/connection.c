@@ -186,6 +186,17 @@ device_news(struct gw *g, struct gw_connection *c, const struct nl_link *link, b
 	}
 }
 
+/* Of a device that is up: a time when it was down has left no route to the first network. */
+static bool
+was_down(struct gw *g, const struct gw_connection *c)
+{
+	const struct ip any = { .family = AF_UNSPEC };
+	struct nl_way way;
+
+	return c->conf->networks_n > 0 && (nl_way(g->nl, &c->conf->networks[0].ip, &any, &way) != 0 ||
+	    strcmp(way.device, c->conf->device) != 0);
+}
+
 /* In place of lost news: how the device is now. */
 static void
 device_look(struct gw *g, struct gw_connection *c)
@@ -193,8 +204,11 @@ device_look(struct gw *g, struct gw_connection *c)
 	struct nl_link link;
 	int err = nl_link_get(g->nl, c->conf->device, &link);
 
-	if (err == 0 || err == -ENODEV)
-		device_news(g, c, &link, err != 0 || link.ifindex != c->ifindex);
+	if (err != 0 && err != -ENODEV)
+		return;
+	if (err == 0 && link.up && c->link == GW_LINK_UP && was_down(g, c))
+		c->link = GW_LINK_DOWN;
+	device_news(g, c, &link, err != 0 || link.ifindex != c->ifindex);
 }
 
 void

@@ -460,7 +460,7 @@ bool
 nl_news(struct nl *nl, nl_link_fn *each, void *arg)
 {
 	bool changed = false;
-	ssize_t n;
+	ssize_t n = 0;
 
 	/* Bounded: under a storm of news the rest is for the next turn of the loop. */
 	for (unsigned i = 0; i < 256; i++) {
@@ -470,10 +470,14 @@ nl_news(struct nl *nl, nl_link_fn *each, void *arg)
 		if (n < 0 && errno != ENOBUFS)
 			break;
 		changed = true;		/* ENOBUFS: some were lost, so something did change */
-		if (n < 0 && each != NULL)
-			each(arg, NULL, false);
+		if (n < 0)
+			nl->lost = true;
 		else if (each != NULL)
 			tell_links(nl, n, each, arg);
 	}
+	/* The kernel says it before what it kept, and keeps nothing until that is read. */
+	if (n < 0 && nl->lost && each != NULL)
+		each(arg, NULL, false);
+	nl->lost = nl->lost && n >= 0;
 	return changed;
 }

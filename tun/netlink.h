@@ -79,7 +79,7 @@ int	nl_address_list(struct nl *nl, struct ip *out, unsigned max);
  * News of links, addresses and routes: a socket of its own to poll on.  nl_news() drains it and
  * says that something changed (the caller then looks again at what it depends on).  `each` (NULL:
  * nobody) is told how a link was at the moment of each of its news, in order, so that one which
- * was down for an instant is seen; link NULL: some news were lost.
+ * was down for an instant is seen; link NULL: some news were lost, between those told and now.
  */
 typedef void nl_link_fn(void *arg, const struct nl_link *link, bool gone);
 

@@ -14,6 +14,7 @@
 struct nl {
 	struct mnl_socket *s;
 	uint32_t seq;
+	bool lost;			/* news, and nobody was told yet */
 	char reply[NL_REPLY_LEN] __attribute__((aligned(8)));
 };
 

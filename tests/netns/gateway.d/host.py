@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 
 import lib
@@ -173,6 +174,23 @@ def device_meddled(t):
     t.check(a.stop() == 0 and a.routes() == set() and a.device() is None, "and it stops cleanly")
 
 
+def devices_meddled(t, n=150):
+    """The same of many at once: more news than the kernel keeps for us."""
+    lab = t.lab()
+    a = t.site(lab, "a", yaml({"connections": {f"c{i}": connection("a", number=i)
+                                               for i in range(1, n + 1)}}, 0)).start(60)
+    t.eventually(f"{n} connections: routes and guards are there", lambda: len(a.routes()) == 2 * n, 10)
+    os.kill(a.engine(), signal.SIGSTOP)         # it does not read them meanwhile
+    lab.run("gw-a", "sh", "-c", "ip link set group 125 down; ip link set group 125 up")
+    os.kill(a.engine(), signal.SIGCONT)
+    t.eventually("all down and up: the routes are back", lambda: len(a.routes()) == 2 * n, 10,
+                 lambda: len(a.routes()))
+    lab.run("gw-a", "ip", "link", "del", "group", "125")
+    t.eventually("all deleted: they are made anew", lambda: len(a.routes()) == 2 * n and
+                 a.log_text().count(" device-gone ") == n, 10, lambda: len(a.routes()))
+    t.check(a.stop() == 0 and a.routes() == set(), "and it stops cleanly")
+
+
 def low_ports(t):
     """Ports of the configuration may be privileged ones; one that it names later needs a restart."""
     lab = t.lab()
@@ -191,4 +209,5 @@ def inside(site):
     return sorted(line.split()[3] for line in lines if line)
 
 
-CASES = {"device-meddled": device_meddled, "low-ports": low_ports, "in-the-way": in_the_way, "full-disk": full_disk, "descriptors": descriptors}
+CASES = {"device-meddled": device_meddled, "devices-meddled": devices_meddled,
+         "low-ports": low_ports, "in-the-way": in_the_way, "full-disk": full_disk, "descriptors": descriptors}
