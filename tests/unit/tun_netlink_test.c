@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -289,8 +290,12 @@ hear(void *arg, const struct nl_link *link, bool gone)
 	size_t n = strlen(told);
 
 	(void)arg;
-	if (link == NULL || strcmp(link->name, "td0") != 0 || n + 1 >= sizeof(told))
+	if ((link != NULL && strcmp(link->name, "td0") != 0) || n + 1 >= sizeof(told))
 		return;
+	if (link == NULL) {
+		told[n] = '?';
+		return;
+	}
 	ck_assert_uint_eq(link->group, GROUP);
 	told_index = link->ifindex;
 	told[n] = gone ? 'x' : link->up ? 'u' : 'd';
@@ -318,6 +323,29 @@ START_TEST(news_tell_what_a_link_was)
 	ck_assert(nl_news(watch, hear, NULL));
 	ck_assert_msg(strlen(told) > 0 && told[strlen(told) - 1] == 'x', "\"%s\"", told);
 	ck_assert_uint_eq(told_index, index);
+	nl_close(watch);
+}
+END_TEST
+
+/* Who looks at a link because of lost news must not then be told what was before that look. */
+START_TEST(lost_news_are_told_last)
+{
+	struct nl *watch;
+	int room = 4096;
+
+	if (!own_netns())
+		return;
+	device("td0", "10.9.0.1", "fd09::1");
+	ck_assert_ptr_nonnull(watch = nl_watch());
+	ck_assert_int_eq(setsockopt(nl_fd(watch), SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)), 0);
+	for (int i = 0; i < 50; i++)
+		ck_assert_int_eq(nl_link_set(nl, "td0", i % 2 == 1, 0), 0);
+	ck_assert(nl_news(watch, hear, NULL));
+	ck_assert_msg(strlen(told) > 1 && strchr(told, '?') == told + strlen(told) - 1, "\"%s\"", told);
+	memset(told, 0, sizeof(told));
+	ck_assert_int_eq(nl_link_set(nl, "td0", false, 0), 0);
+	ck_assert(nl_news(watch, hear, NULL));
+	ck_assert_msg(told[0] == 'd' && strchr(told, '?') == NULL, "\"%s\"", told);
 	nl_close(watch);
 }
 END_TEST
@@ -409,6 +437,7 @@ fill(TCase *t)
 	tcase_add_test(t, a_group_goes_at_once);
 	tcase_add_test(t, news_are_told_once);
 	tcase_add_test(t, news_tell_what_a_link_was);
+	tcase_add_test(t, lost_news_are_told_last);
 	tcase_add_test(t, a_long_list_is_whole);
 	tcase_add_test(t, a_torn_list_is_read_again);
 }
