@@ -70,16 +70,19 @@ $(B)/%.o: %.c Makefile
 .SECONDEXPANSION:
 libs_of  = $(foreach f,$(USES_$(1)),$(call lib,$(f)))
 layer    = $(call libs_of,$(firstword $(subst _, ,$(notdir $(1)))))
+# A test that defines __wrap_X stands in for X, wherever another file calls it.
+wraps    = $(patsubst %,-Wl$(comma)--wrap=%,$(shell nm $(1) | sed -n 's/.* T __wrap_//p'))
 $(UNIT) $(BENCH): $(B)/%: $(B)/tests/%.o $$(call layer,$$*)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(CHECK) $(LDLIBS)
+	$(LINK) $(call wraps,$<) -o $@ $^ $(CHECK) $(LDLIBS)
 
 $(SIM): $(B)/%: $(B)/tests/%.o $(WORLD) $(call libs_of,sim)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(CHECK) $(LDLIBS)
 
-# This one makes allocations fail.
-$(B)/sim/memory_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+# These make allocations fail.
+$(B)/sim/memory_test $(B)/sim/scarce_test: \
+    LINK += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup asprintf __asprintf_chk)
 
 # A fuzz target has LLVMFuzzerTestOneInput; without libFuzzer a driver replays files into it.
 $(FUZZ): $(B)/%: $(B)/tests/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o) $$(call layer,$$*)
@@ -104,6 +107,10 @@ T ?= 60
 fuzz:					## fuzz every parser for T seconds (T=60; needs clang)
 	@scripts/fuzz $(T)
 
+N ?= 10000000
+hostile: $(B)/sim/mutated_test		## throw N bent datagrams of strangers at a gateway (N=10000000)
+	CK_FORK=no HOSTILE_N=$(N) $<
+
 bench: $(BENCH) $(B)/tandem-bench	## build the benchmarks
 
 # The gateway with a copy in place of the cipher: the ceiling that benchmarks measure against.
@@ -125,5 +132,5 @@ clean:					## remove all build folders
 help:					## this list
 	@sed -n 's/^\([a-z]*\):[^#]*##/  make \1\t/p' Makefile
 
-.PHONY: all tests check layers fuzz bench interop install clean help
+.PHONY: all tests check layers fuzz hostile bench interop install clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

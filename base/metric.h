@@ -2,6 +2,7 @@
 #ifndef TANDEM_BASE_METRIC_H
 #define TANDEM_BASE_METRIC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -29,6 +30,7 @@ enum drop {
 	DROP_IN_INNER,			/* inner packet malformed */
 	DROP_IN_SELECTOR,		/* inner addresses outside the SA's selectors (RFC 4301 5.2) */
 	DROP_IN_SOURCE,			/* inner source is not one this connection may send */
+	DROP_IN_LINK,			/* the same, multicast to its own link: not a fault */
 	DROP_IN_OWN,			/* inner source is an address of our own */
 	DROP_IN_ECN,			/* outer CE with inner not-ECT (RFC 6040 4.2) */
 	DROP_IN_PROBE,			/* echo of the monitor: consumed, not a fault */
@@ -40,8 +42,15 @@ enum drop {
 struct drop_info {
 	const char *name;		/* "in-replay" */
 	const char *help;		/* one line */
+	bool usual;			/* not a fault: `status` does not trouble people with it */
 };
 
 const struct drop_info *drop_info(enum drop d);	/* NULL when out of range */
+
+static inline bool
+drop_is_out(enum drop d)
+{
+	return d < DROP_IN_SHORT;
+}
 
 #endif

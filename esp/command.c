@@ -35,7 +35,10 @@ static void
 in_back(struct esp *e, struct esp_sa *sa)
 {
 	struct esp_tunnel *t = sa->owner;
+	uint64_t gaps = replay_unseen(&sa->replay);
 
+	stat_add(&sa->gaps, gaps);		/* nothing comes by it any more */
+	stat_add(&t->gaps, gaps);
 	if (sa->lingers)
 		linger_remove(e, sa);
 	sa->owner = NULL;
@@ -195,7 +198,7 @@ on_endpoint(struct esp *e, const struct esp_cmd *cmd)
 	t->local = cmd->local;
 	t->remote = cmd->remote;
 	t->socket = cmd->socket;
-	t->moved = (struct endpoint){ .port = 0 };
+	t->moved_at = 0;
 	return true;
 }
 

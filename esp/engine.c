@@ -360,6 +360,7 @@ esp_tunnel_stats(const struct esp *e, uint32_t tunnel, struct esp_tunnel_stats *
 	st->in_packets = stat_get(&t->in_packets);
 	st->in_bytes = stat_get(&t->in_bytes);
 	st->drops = stat_get(&t->drops);
+	st->gaps = stat_get(&t->gaps);
 	st->last_out = stat_get(&t->last_out);
 	st->last_in = stat_get(&t->last_in);
 	/* used again for another while we read? */

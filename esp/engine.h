@@ -27,7 +27,7 @@ enum {
 };
 
 #define ENGINE_LINGER	USEC_S(5)	/* an inbound SA after its delete (DESIGN 3) */
-#define ENGINE_MOVED	USEC_S(1)	/* ESP_EV_MOVED again to the same place */
+#define ENGINE_MOVED	USEC_S(1)	/* ESP_EV_MOVED of one tunnel again */
 
 /* A packet, super or not, that passed all checks and waits for its numbers. */
 struct esp_job {

@@ -54,6 +54,8 @@ struct esp_sa_stats {
 	uint64_t packets, bytes;	/* inner packets and bytes; in: with padding */
 	uint64_t seq;			/* highest sequence number, full 64 bits */
 	usec_t last;			/* when the last packet was sealed / opened; 0 never */
+	uint64_t gaps;			/* in: numbers whose packets never came: they left the window
+					 * unseen, or were not seen when the SA ended */
 };
 void		esp_sa_stats(const struct esp_sa *sa, struct esp_sa_stats *st);
 
@@ -82,7 +84,8 @@ struct esp_path_tunnel {
  * A packet for a tunnel's inside peer always leaves by that tunnel.  A bucket whose tunnel has
  * no outbound SA (or no endpoint) drops: which other tunnel takes over is control's to say.
  * What comes in by any of the tunnels goes to the device, if its inner source is an
- * inside_peer of the path or in `sources`, and neither an inside_local nor in `own`.
+ * inside_peer of the path or in `sources`, and neither an inside_local nor in `own`, nor in
+ * `lan` while no longer prefix of `sources` has it.
  */
 struct esp_path {
 	uint16_t device;
@@ -93,6 +96,8 @@ struct esp_path {
 	size_t sources_n;
 	struct ip *own;			/* our own addresses, sorted by ip_cmp: never a valid */
 	size_t own_n;			/* inner source of what comes in; owned */
+	struct prefix *lan;		/* networks on our side; looked at one by one; owned */
+	size_t lan_n;
 	bool clamp_mss;			/* lower the MSS of SYNs, both ways, to the least of the
 					 * tunnels, so that a failover changes nothing for TCP */
 	bool copy_df;			/* true, the usual: a v4 packet with DF that is too big is
@@ -245,6 +250,7 @@ struct esp_tunnel_stats {
 	uint64_t out_packets, out_bytes;	/* sealed */
 	uint64_t in_packets, in_bytes;		/* authentic, whatever became of them */
 	uint64_t drops;
+	uint64_t gaps;				/* of its inbound SAs, ended ones too */
 	usec_t last_out, last_in;		/* user or probe traffic; 0 never */
 };
 bool		esp_tunnel_stats(const struct esp *e, uint32_t tunnel, struct esp_tunnel_stats *st);

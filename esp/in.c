@@ -29,17 +29,16 @@ tell_moved(struct esp *e, struct esp_tunnel *t, const struct pkt *p)
 	struct esp_event ev = { .kind = ESP_EV_MOVED, .remote = p->remote, .at = e->now,
 		.tunnel = atomic_load_explicit(&t->id, memory_order_relaxed) };
 
-	if (endpoint_equal(&p->remote, &t->moved) && e->now - t->moved_at < ENGINE_MOVED)
+	/* Whatever the address: a NAT that changes it with each packet makes no event of each. */
+	if (t->moved_at != 0 && e->now - t->moved_at < ENGINE_MOVED)
 		return;
-	if (events_news(&e->events, &ev)) {
-		t->moved = p->remote;
-		t->moved_at = e->now;
-	}
+	if (events_news(&e->events, &ev))
+		t->moved_at = e->now > 0 ? e->now : 1;
 }
 
 /* An authentic packet came by this SA: what the monitor and `status` live on. */
 static void
-heard(struct esp *e, struct esp_sa *sa, const struct pkt *p, bool newest)
+heard(struct esp *e, struct esp_sa *sa, const struct pkt *p, const struct opened *o)
 {
 	struct esp_tunnel *t = sa->owner;
 
@@ -49,7 +48,11 @@ heard(struct esp *e, struct esp_sa *sa, const struct pkt *p, bool newest)
 	stat_add(&sa->packets, 1);
 	stat_add(&sa->bytes, p->len);
 	stat_set(&sa->last, e->now);
-	if (newest && t->remote.ip.family != AF_UNSPEC && p->remote.ip.family != AF_UNSPEC &&
+	if (o->gaps > 0) {
+		stat_add(&sa->gaps, o->gaps);
+		stat_add(&t->gaps, o->gaps);
+	}
+	if (o->newest && t->remote.ip.family != AF_UNSPEC && p->remote.ip.family != AF_UNSPEC &&
 	    !endpoint_equal(&p->remote, &t->remote))
 		tell_moved(e, t, p);
 }
@@ -212,7 +215,7 @@ in_opened(struct esp *e, struct esp_sa *sa, struct pkt *p, uint8_t next, struct 
 		return DROP_IN_DEVICE;
 	why = path_accepts(t->dev, &in.src);
 	if (why != PASS)
-		return why;
+		return why == DROP_IN_SOURCE && inner_is_link_multicast(&in.dst) ? DROP_IN_LINK : why;
 	if (is_for_us(t, &in) && probe_is_request(p, &in)) {
 		answer_echo(e, t, p, &in, to->wire);
 		return PASS;
@@ -262,7 +265,7 @@ in_one(struct esp *e, struct pkt *p, struct way_in *to)
 		p->cap = ENGINE_IN;
 		p->off = (uint32_t)(o.body - p->buf);
 		p->len = (uint32_t)o.len;
-		heard(e, sa, p, o.newest);
+		heard(e, sa, p, &o);
 	}
 	if (why == PASS)
 		why = in_opened(e, sa, p, o.next, to);

@@ -191,6 +191,14 @@ inner_is_host(const struct ip *ip)
 	return ip->b[0] != 0xff && memcmp(ip->b, loopback6, sizeof(loopback6)) != 0;
 }
 
+bool
+inner_is_link_multicast(const struct ip *ip)
+{
+	if (ip->family == AF_INET)
+		return ip->b[0] == 224 && ip->b[1] == 0 && ip->b[2] == 0;
+	return ip->b[0] == 0xff && ((ip->b[1] & 0x0f) == 1 || (ip->b[1] & 0x0f) == 2);
+}
+
 uint16_t
 inner_get_u16(const struct pkt *p, size_t at)
 {

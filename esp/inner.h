@@ -51,6 +51,8 @@ bool	inner_is_icmp(const struct inner *in);
 /* Can it be the address of one host seen over a network: not unspecified, "this network",
  * loopback, multicast, reserved or broadcast (RFC 1122 3.2.1.3, RFC 4291 2.5.3, 2.7). */
 bool	inner_is_host(const struct ip *ip);
+/* Multicast that no router forwards: 224.0.0.0/24, ff01::/16, ff02::/16 (RFC 5771, RFC 4291 2.7). */
+bool	inner_is_link_multicast(const struct ip *ip);
 
 /* ECN in the low two bits of a TOS byte (RFC 3168) */
 enum ecn { ECN_NOT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3, ECN_MASK = 3 };

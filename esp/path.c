@@ -11,6 +11,7 @@ esp_path_free(struct esp_path *p)
 		return;
 	free(p->sources);
 	free(p->own);
+	free(p->lan);
 	free(p);
 }
 
@@ -80,6 +81,21 @@ is_own(const struct path_dev *d, const struct ip *ip)
 	return false;
 }
 
+/* Of a network on our side, unless a part of that network is the peer's. */
+static bool
+is_lan(const struct esp_path *p, const struct ip *src)
+{
+	uint8_t lan = 0, theirs = 0;
+
+	for (size_t i = 0; i < p->lan_n; i++)
+		if (p->lan[i].len > lan && prefix_has(&p->lan[i], src))
+			lan = p->lan[i].len;
+	for (size_t i = 0; lan > 0 && i < p->sources_n; i++)
+		if (p->sources[i].len > theirs && prefix_has(&p->sources[i], src))
+			theirs = p->sources[i].len;
+	return lan > 0 && lan >= theirs;
+}
+
 enum drop
 path_accepts(struct path_dev *d, const struct ip *src)
 {
@@ -88,7 +104,7 @@ path_accepts(struct path_dev *d, const struct ip *src)
 
 	if (!inner_is_host(src))
 		return DROP_IN_SOURCE;
-	if (is_own(d, src))
+	if (is_own(d, src) || is_lan(p, src))
 		return DROP_IN_OWN;
 	for (unsigned i = 0; i < d->n; i++)
 		if (ip_equal(&p->t[i].inside_local[s], src))

@@ -32,7 +32,13 @@ void		replay_init(struct replay *r, uint64_t *ring, uint32_t window, bool esn);
 /* The full number of a packet that carries `low`; 0, which is never new, when there is none. */
 uint64_t	replay_infer(const struct replay *r, uint32_t low);
 bool		replay_is_new(const struct replay *r, uint64_t seq);
-/* Only for a number that is new and whose packet authenticated. */
-void		replay_mark(struct replay *r, uint64_t seq);
+/*
+ * Only for a number that is new and whose packet authenticated.  Returns how many numbers are
+ * given up by it: never seen, and left of the window for good.  They are counted when the ring
+ * needs their place, a word at a time: when the top has come as far as the ring is long.
+ */
+uint64_t	replay_mark(struct replay *r, uint64_t seq);
+/* The numbers below the top that are neither seen nor given up: what an SA that ends adds. */
+uint64_t	replay_unseen(const struct replay *r);
 
 #endif

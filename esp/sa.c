@@ -149,6 +149,7 @@ esp_sa_stats(const struct esp_sa *sa, struct esp_sa_stats *st)
 	st->packets = stat_get(&sa->packets);
 	st->bytes = stat_get(&sa->bytes);
 	st->last = stat_get(&sa->last);
+	st->gaps = stat_get(&sa->gaps);
 	st->seq = sa->hard != 0 && seq > sa->hard ? sa->hard : seq;
 }
 

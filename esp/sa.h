@@ -48,6 +48,7 @@ struct esp_sa {
 	uint32_t tunnel;
 	_Atomic bool told_low;		/* out: ESP_EV_SEQ_LOW was sent, by any worker */
 	stat_t packets, bytes, last;
+	stat_t gaps;			/* in: numbers whose packets never came */
 
 	/* the inner source must lie in one of `from`, the destination in one of `to` */
 	struct ts *from, *to;		/* one allocation, at `from` */

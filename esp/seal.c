@@ -144,7 +144,7 @@ open_packet(struct esp_sa *sa, struct aead_scratch *s, const struct pkt *p, uint
 	if (!aead_open(&sa->key, s, &op))
 		return DROP_IN_AUTH;
 	o->newest = o->seq > sa->replay.top;
-	replay_mark(&sa->replay, o->seq);
+	o->gaps = replay_mark(&sa->replay, o->seq);
 	stat_set(&sa->seq, sa->replay.top);
 	return strip_trailer(o) ? PASS : DROP_IN_PADDING;
 }

@@ -48,6 +48,7 @@ struct opened {
 	uint64_t seq;
 	uint8_t next;			/* next header: of the body */
 	bool newest;			/* its number is above all before it */
+	uint64_t gaps;			/* numbers given up by it (replay_mark) */
 };
 
 /*

@@ -56,7 +56,7 @@ clear(struct esp_tunnel *t)
 	t->out = NULL;
 	t->dev = NULL;
 	t->slot = NULL;
-	t->local = t->remote = t->moved = (struct endpoint){ .port = 0 };
+	t->local = t->remote = (struct endpoint){ .port = 0 };
 	t->socket = 0;
 	t->moved_at = 0;
 	stat_set(&t->out_packets, 0);
@@ -64,6 +64,7 @@ clear(struct esp_tunnel *t)
 	stat_set(&t->in_packets, 0);
 	stat_set(&t->in_bytes, 0);
 	stat_set(&t->drops, 0);
+	stat_set(&t->gaps, 0);
 	stat_set(&t->last_out, 0);
 	stat_set(&t->last_in, 0);
 }

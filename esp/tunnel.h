@@ -32,10 +32,10 @@ struct esp_tunnel {
 	const struct esp_path_tunnel *slot;	/* its line there */
 	struct endpoint local, remote;	/* AF_UNSPEC until ESP_CMD_ENDPOINT */
 	uint16_t socket;
-	struct endpoint moved;		/* what ESP_EV_MOVED said last, and when */
-	usec_t moved_at;
+	usec_t moved_at;		/* last ESP_EV_MOVED since ESP_CMD_ENDPOINT; 0: none */
 
 	stat_t out_packets, out_bytes, in_packets, in_bytes, drops, last_out, last_in;
+	stat_t gaps;			/* of all its inbound SAs, ended ones too */
 };
 
 struct tunnels {

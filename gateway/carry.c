@@ -40,6 +40,8 @@ sa_drop(struct gw *g, uint32_t spi_in)
 	esp_sa_free(g->secrets, sa->out);
 	if (sa->lent != NULL)
 		(void)map_del(g->lent, (uintptr_t)sa->lent);
+	if (sa->in != NULL)
+		(void)map_del(g->lent, (uintptr_t)sa->in);
 	free(sa);
 	gw_esp(g, &cmd);
 }
@@ -69,6 +71,8 @@ sa_in(struct gw *g, struct child_sa *child)
 		free(sa);
 		return;
 	}
+	if (map_put(g->lent, (uintptr_t)cmd.sa, sa))
+		sa->in = cmd.sa;	/* else its counters are not shown */
 	gw_esp(g, &cmd);
 }
 
@@ -146,9 +150,12 @@ gw_sa_back(struct gw *g, struct esp_sa *back)
 {
 	struct gw_sa *sa = map_del(g->lent, (uintptr_t)back);
 	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
+	bool inbound = sa != NULL && sa->in == back;
 
-	if (t == NULL) {
-		if (sa != NULL)
+	if (inbound)
+		sa->in = NULL;
+	if (t == NULL || inbound) {
+		if (sa != NULL && !inbound)
 			sa->lent = NULL;
 		esp_sa_free(g->secrets, back);
 		return;

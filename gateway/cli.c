@@ -9,6 +9,7 @@
 
 #include "gateway/client.h"
 #include "gateway/findings.h"
+#include "gateway/metrics.h"
 #include "gateway/show.h"
 #include "gateway/version.h"
 
@@ -160,6 +161,32 @@ do_status(const struct cli *cli)
 	return code;
 }
 
+/* Without an answer nothing is printed, so that a file of them is not replaced by less. */
+static int
+do_metrics(const struct cli *cli)
+{
+	json_t *a = ask(cli, request("status", cli)), *m;
+
+	if (a == NULL)
+		return CLI_FAILED;
+	if (!json_is_true(json_object_get(a, "ok"))) {
+		if (cli->json)
+			print_json(a);
+		else
+			fprintf(stderr, "tandem: %s\n", text(a, "error"));
+		json_decref(a);
+		return CLI_FAILED;
+	}
+	m = metrics_of_status(a);
+	if (cli->json)
+		print_json(m);
+	else
+		metrics_print(m, stdout);
+	json_decref(m);
+	json_decref(a);
+	return fflush(stdout) == 0 ? CLI_WELL : CLI_FAILED;
+}
+
 static int
 do_up(const struct cli *cli)
 {
@@ -259,6 +286,7 @@ static const struct cli_verb verbs[] = {
 	{ "status", "[CONNECTION]", "which tunnel carries traffic, and how it is", "sj",
 	    0, 1, do_status },
 	{ "watch", "", "status, then every event as it happens", "sj", 0, 0, do_watch },
+	{ "metrics", "", "counters and gauges for Prometheus", "sj", 0, 0, do_metrics },
 	{ "up", "CONNECTION[/N]", "open tunnels", "sj", 1, 1, do_up },
 	{ "down", "CONNECTION[/N]", "close tunnels until up", "sj", 1, 1, do_down },
 	{ "rekey", "CONNECTION[/N]", "new keys now: Child SA, or with --ike IKE SA", "sji",

@@ -33,17 +33,23 @@ check_probe(struct load *l, const struct config_tunnel *t, const struct seen *s)
 {
 	unsigned i = t->probe.family == AF_INET6;
 
-	if (t->probe.family == AF_UNSPEC) {
-		if (s->value[KEY_INSIDE] == NULL && !s->meant[KEY_INSIDE] &&
-		    s->value[KEY_PROBE] == NULL)
-			mistake_warn(&l->m, s->at, "the tunnel has no 'inside' address to ask "
-			    "from; a silent loss is noticed by IKE liveness only");
-	} else if (t->inside_len[i] == 0)
+	if (t->probe.family == AF_UNSPEC)
+		return;
+	if (t->inside_len[i] == 0)
 		mistake(&l->m, seen_at(s, KEY_PROBE), "'probe' is asked from an inside address of "
 		    "its family; expected %s 'inside'", i ? "an IPv6" : "an IPv4");
 	else if (ip_equal(&t->probe, &t->inside_local[i]))
 		mistake(&l->m, seen_at(s, KEY_PROBE), "'probe' is our own inside address; "
 		    "expected one that the peer has or reaches");
+}
+
+static void
+check_inside(struct load *l, const struct config_tunnel *t, const struct seen *s)
+{
+	if (t->probe.family == AF_UNSPEC && s->value[KEY_PROBE] == NULL &&
+	    s->value[KEY_INSIDE] == NULL && !s->meant[KEY_INSIDE])
+		mistake_warn(&l->m, s->at, "the tunnel has no 'inside' address to ask from; a silent "
+		    "loss is noticed by IKE liveness only");
 }
 
 /* AWS: /30 of 169.254.0.0/16 less what it keeps for itself, /126 of fd00::/8. */
@@ -173,7 +179,8 @@ check_connection(struct load *l, const struct config_connection *c,
 		if (lc->preset == PRESET_AWS)
 			check_inside_aws(l, t, s);
 		else
-			check_probe(l, t, s);
+			check_inside(l, t, s);
+		check_probe(l, t, s);
 	}
 	check_paths(l, c, lc);
 	check_mtu(l, c, lc);

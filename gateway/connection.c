@@ -296,27 +296,6 @@ connection_mtu(struct gw *g, struct gw_connection *c)
 	    c->conf->device, least);
 }
 
-static int
-by_ip(const void *a, const void *b)
-{
-	return ip_cmp(a, b);
-}
-
-/* Our own addresses: what comes out of a tunnel must not claim them (R26). */
-static bool
-fill_own(const struct gw_connection *c, struct esp_path *p)
-{
-	p->own = calloc(2 * CONFIG_TUNNELS, sizeof(*p->own));
-	if (p->own == NULL)
-		return false;
-	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
-		for (int family = 0; family < 2; family++)
-			if (c->conf->tunnel[i].inside_local[family].family != AF_UNSPEC)
-				p->own[p->own_n++] = c->conf->tunnel[i].inside_local[family];
-	qsort(p->own, p->own_n, sizeof(*p->own), by_ip);
-	return true;
-}
-
 /* Where the peer may send from: its networks and the inside links. */
 static bool
 fill_sources(const struct gw_connection *c, struct esp_path *p)
@@ -346,7 +325,7 @@ connection_path(struct gw *g, struct gw_connection *c)
 	struct esp_cmd cmd = { .kind = ESP_CMD_PATH_SET, .device = c->device };
 	struct esp_path *p = calloc(1, sizeof(*p));
 
-	if (p == NULL || !fill_own(c, p) || !fill_sources(c, p)) {
+	if (p == NULL || !own_fill(&c->own, p) || !fill_sources(c, p)) {
 		log_event(LOG_LEVEL_ERROR, "no-memory", "connection=%s what=path", c->conf->name);
 		if (p != NULL)
 			esp_path_free(p);
@@ -471,6 +450,7 @@ connection_free(struct gw *g, struct gw_connection *c)
 	heap_remove(&g->samples, &c->sample);
 	if (c->device != NO_DEVICE)
 		g->devices[c->device / 64] &= ~(1ull << c->device % 64);
+	own_free(&c->own);
 	free(c);
 }
 

@@ -178,8 +178,13 @@ on_read(struct bufferevent *be, void *arg)
 	size_t len;
 	char *line;
 
-	if (c->closing || (evbuffer_get_length(bufferevent_get_output(be)) > 0 && !c->watching))
-		return;				/* on_taken() comes back here */
+	if (c->closing)
+		return;
+	if (evbuffer_get_length(bufferevent_get_output(be)) > 0 && !c->watching) {
+		/* on_taken() comes back here; until then libevent would, again and again. */
+		bufferevent_disable(be, EV_READ);
+		return;
+	}
 	line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF);
 	if (line != NULL) {
 		serve(c, line, len);
@@ -199,9 +204,13 @@ on_taken(struct bufferevent *be, void *arg)
 {
 	struct client *c = arg;
 
-	if (c->closing)
+	if (c->closing) {
 		client_free(c);
-	else if (c->eof || has_line(c))
+		return;
+	}
+	if (!c->eof)
+		bufferevent_enable(be, EV_READ);
+	if (c->eof || has_line(c))
 		bufferevent_trigger(be, EV_READ,
 		    BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }

@@ -86,8 +86,12 @@ add_connection(struct subject *s, const json_t *c)
 
 	if (device != NULL)
 		snprintf(s->device[s->in.device_n++], IFNAMSIZ, "%s", device);
-	json_array_foreach(json_object_get(c, "networks"), i, v)
-		*(strchr(json_string_value(v), ':') != NULL ? &s->in.inside6 : &s->in.inside4) = true;
+	json_array_foreach(json_object_get(c, "networks"), i, v) {
+		const char *network = json_string_value(v);
+
+		if (network != NULL)
+			*(strchr(network, ':') != NULL ? &s->in.inside6 : &s->in.inside4) = true;
+	}
 	json_array_foreach(json_object_get(c, "tunnels"), i, v) {
 		const char *remote = json_string_value(json_object_get(v, "remote_ip"));
 

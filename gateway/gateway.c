@@ -553,6 +553,7 @@ finish(struct gw *g)
 			close(g->sock[i]);
 	while ((c = g->connections) != NULL) {
 		g->connections = c->next;
+		own_free(&c->own);
 		free(c);
 	}
 	config_free(g->config);

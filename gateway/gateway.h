@@ -13,6 +13,7 @@
 #include "gateway/jobs.h"
 #include "gateway/loop.h"
 #include "gateway/monitor.h"
+#include "gateway/own.h"
 #include "gateway/worker.h"
 #include "ike/ike.h"
 #include "tun/netlink.h"
@@ -62,6 +63,7 @@ struct gw_connection {
 	unsigned ifindex;		/* of the device when it was last set up */
 	enum gw_link link;		/* as the kernel's news say */
 	unsigned mtu;			/* of the device, 0: not set yet */
+	struct own own;			/* what its peer must not claim to be */
 	uint8_t bucket[ESP_BUCKETS];	/* the monitor's choice */
 	char why[128];			/* its reason */
 	struct heap_node sample;	/* when to look at the counters */
@@ -78,6 +80,7 @@ struct gw_sa {
 	uint32_t tunnel, spi_in, spi_out;
 	struct esp_sa *out;		/* not lent to the worker: not used yet, or not any more */
 	struct esp_sa *lent;		/* the same while the worker sends by it */
+	struct esp_sa *in;		/* the worker's; for its counters until it comes back */
 	bool used;			/* IKE has said once that it may be used */
 	struct endpoint local, remote;
 	enum aead_id aead;
@@ -107,7 +110,7 @@ struct gw {
 	struct gw_connection *connections;	/* in configured order */
 	struct map *tunnels;		/* id -> gw_tunnel */
 	struct map *sas;		/* spi_in -> gw_sa */
-	struct map *lent;		/* address of an outbound esp_sa at the worker -> its gw_sa */
+	struct map *lent;		/* address of an esp_sa at the worker -> its gw_sa */
 	struct heap samples;
 	struct gw_connection *touched;
 	uint32_t next_id;

@@ -56,9 +56,8 @@ apply(struct gw *g, const struct config_op *op, const struct config *to)
 		(void)connection_add(g, op->to);
 		return;
 	case CONFIG_GATEWAY_LIVE:
+	case CONFIG_GATEWAY_RESTART:		/* what else changed beside the ports is done */
 		log_level_set(to->log);
-		return;
-	case CONFIG_GATEWAY_RESTART:
 		return;
 	}
 }
@@ -96,6 +95,20 @@ summarize(const struct config_op *op, char *summary, size_t cap)
 	    op->what, op->what[0] != '\0' ? ")" : "");
 }
 
+/* What there was no memory for, now or at a reload before, is tried again. */
+static void
+add_missing(struct gw *g, const struct config *to, char *summary, size_t cap)
+{
+	for (size_t i = 0; i < to->connection_n; i++) {
+		const struct config_connection *c = &to->connection[i];
+		size_t n = strlen(summary);
+
+		if (gw_connection_find(g, c->name) == NULL)
+			snprintf(summary + n, cap - n, "%s%s: %s", n > 0 ? "; " : "", c->name,
+			    connection_add(g, c) ? "added" : "there is no room for it");
+	}
+}
+
 bool
 gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warnings,
     char *summary, size_t cap)
@@ -127,6 +140,7 @@ gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warn
 		summarize(&ops[i], summary, cap);
 		apply(g, &ops[i], to);
 	}
+	add_missing(g, to, summary, cap);
 	repoint(g, to);
 	g->config = to;
 	g->next = NULL;
@@ -135,7 +149,7 @@ gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warn
 	/* `host` or the networks of a connection may have changed. */
 	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
 		connection_forwarding(g, c);
-	if (n == 0)
+	if (summary[0] == '\0')
 		snprintf(summary, cap, "nothing changed");
 	log_event(LOG_LEVEL_NOTICE, "reloaded", "what=\"%s\"", summary);
 	uplink_look(g);

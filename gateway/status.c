@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "gateway/findings.h"
 #include "gateway/control.h"
@@ -135,12 +137,75 @@ add_traffic(json_t *o, const struct gw *g, const struct gw_tunnel *t, usec_t now
 	json_object_set_new(o, "packets_in", json_integer((json_int_t)st.in_packets));
 	json_object_set_new(o, "bytes_in", json_integer((json_int_t)st.in_bytes));
 	json_object_set_new(o, "drops", json_integer((json_int_t)st.drops));
+	json_object_set_new(o, "sequence_gaps", json_integer((json_int_t)st.gaps));
 	json_object_set_new(o, "last_in_s", seconds_ago(st.last_in, now));
 	json_object_set_new(o, "last_out_s", seconds_ago(st.last_out, now));
 }
 
+/* ---- the SAs of each tunnel, gathered in one pass over all of them ---- */
+
 static json_t *
-tunnel_json(struct gw *g, const struct gw_tunnel *t, usec_t now)
+sa_json(const char *direction, uint32_t spi, const struct esp_sa *sa)
+{
+	struct esp_sa_stats st;
+	json_t *o;
+
+	esp_sa_stats(sa, &st);
+	o = json_pack("{s:s, s:o, s:I, s:I}", "direction", direction, "spi", hex_json(spi, 8),
+	    "packets", (json_int_t)st.packets, "bytes", (json_int_t)st.bytes);
+	if (direction[0] == 'i')
+		json_object_set_new(o, "sequence_gaps", json_integer((json_int_t)st.gaps));
+	return o;
+}
+
+/* Tunnel id -> array of its SAs.  What lingers after its deletion is not there any more. */
+static struct map *
+sas_gather(struct gw *g)
+{
+	struct map *lists = map_new(3);
+	size_t pos = 0;
+	void *v;
+
+	while (lists != NULL && map_each(g->sas, &pos, NULL, &v)) {
+		const struct gw_sa *sa = v;
+		const struct esp_sa *out = sa->lent != NULL ? sa->lent : sa->out;
+		json_t *list = map_get(lists, sa->tunnel);
+
+		if (list == NULL && ((list = json_array()) == NULL ||
+		    !map_put(lists, sa->tunnel, list))) {
+			json_decref(list);
+			continue;
+		}
+		if (sa->in != NULL)
+			json_array_append_new(list, sa_json("in", sa->spi_in, sa->in));
+		if (out != NULL)
+			json_array_append_new(list, sa_json("out", sa->spi_out, out));
+	}
+	return lists;
+}
+
+static void
+sas_free(struct map *lists)
+{
+	size_t pos = 0;
+	void *v;
+
+	while (lists != NULL && map_each(lists, &pos, NULL, &v))
+		json_decref(v);
+	map_free(lists);
+}
+
+/* An array in any case. */
+static json_t *
+sas_take(struct map *lists, uint32_t tunnel)
+{
+	json_t *list = lists != NULL ? map_del(lists, tunnel) : NULL;
+
+	return list != NULL ? list : json_array();
+}
+
+static json_t *
+tunnel_json(struct gw *g, const struct gw_tunnel *t, struct map *sas, usec_t now)
 {
 	struct ike_status *ike = calloc(1, sizeof(*ike));
 	struct mon_status mon;
@@ -173,6 +238,7 @@ tunnel_json(struct gw *g, const struct gw_tunnel *t, usec_t now)
 	if (monitor_status(g->monitor, t->id, &mon))
 		add_monitor(o, &mon, now);
 	add_traffic(o, g, t, now);
+	json_object_set_new(o, "sas", sas_take(sas, t->id));
 	free(ike);
 	return o;
 }
@@ -200,14 +266,16 @@ health(const struct gw *g, const struct gw_connection *c)
 	return up == c->conf->tunnels_n ? GW_UP : GW_DEGRADED;
 }
 
-static const char *
-health_name(enum gw_health h)
+const char *
+status_health_name(enum gw_health h)
 {
-	return h == GW_UP ? "up" : h == GW_DEGRADED ? "degraded" : "down";
+	static const char *const names[] = { "up", "degraded", "down" };
+
+	return (unsigned)h <= GW_DOWN ? names[h] : NULL;
 }
 
 static json_t *
-connection_json(struct gw *g, struct gw_connection *c, usec_t now)
+connection_json(struct gw *g, struct gw_connection *c, struct map *sas, usec_t now)
 {
 	static const char *const policy[] = { "active-standby", "active-active", "pinned" };
 	json_t *o = json_object(), *networks = json_array(), *tunnels = json_array();
@@ -219,10 +287,10 @@ connection_json(struct gw *g, struct gw_connection *c, usec_t now)
 		json_array_append_new(networks,
 		    json_string(prefix_str(&c->conf->networks[i], s)));
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
-		json_array_append_new(tunnels, tunnel_json(g, &c->t[i], now));
+		json_array_append_new(tunnels, tunnel_json(g, &c->t[i], sas, now));
 	(void)monitor_moves(g->monitor, c->id, &moves, &last);
 	json_object_set_new(o, "name", json_string(c->conf->name));
-	json_object_set_new(o, "state", json_string(health_name(health(g, c))));
+	json_object_set_new(o, "state", json_string(status_health_name(health(g, c))));
 	json_object_set_new(o, "device", json_string(c->conf->device));
 	json_object_set_new(o, "mtu", json_integer(c->mtu));
 	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
@@ -253,13 +321,16 @@ totals_json(const struct gw *g)
 	struct ike_totals t;
 
 	ike_totals(g->ike, &t);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 	    "ike_sas", (json_int_t)t.ike_sas, "child_sas", (json_int_t)t.child_sas,
 	    "half_open", (json_int_t)t.half_open, "jobs", (json_int_t)t.jobs,
 	    "datagrams_in", (json_int_t)t.datagrams_in,
 	    "datagrams_out", (json_int_t)t.datagrams_out,
 	    "retransmits", (json_int_t)t.retransmits, "cookies", (json_int_t)t.cookies_sent,
-	    "dropped", (json_int_t)t.dropped, "auth_failed", (json_int_t)t.auth_failed);
+	    "dropped", (json_int_t)t.dropped, "auth_failed", (json_int_t)t.auth_failed,
+	    "unanswered", (json_int_t)t.unanswered,
+	    "openings_failed", (json_int_t)t.openings_failed,
+	    "rekeys_failed", (json_int_t)t.rekeys_failed);
 }
 
 static json_t *
@@ -275,7 +346,7 @@ packets_json(const struct esp_stats *st)
 
 /* Element i counts what is from 2^i below 2^(i+1); zeros at the end are left out. */
 static json_t *
-buckets_json(const uint64_t bucket[WORKER_BUCKETS])
+buckets_json(const uint64_t bucket[WORKER_SIZES])
 {
 	json_t *a = json_array();
 	unsigned n = WORKER_BUCKETS;
@@ -291,15 +362,49 @@ static json_t *
 batches_json(const struct gw *g)
 {
 	struct worker_batches b;
-	json_t *o = json_object();
+	json_t *o = json_object(), *sums = json_object();
+	const struct {
+		const char *name;
+		const uint64_t *size;
+	} kinds[] = { { "datagrams_sent", b.send }, { "datagrams_received", b.recv },
+		{ "bytes_read", b.read }, { "bytes_written", b.write } };
 
 	worker_batches(g->worker, &b);
-	json_object_set_new(o, "datagrams_sent", buckets_json(b.send));
-	json_object_set_new(o, "datagrams_received", buckets_json(b.recv));
-	json_object_set_new(o, "bytes_read", buckets_json(b.read));
-	json_object_set_new(o, "bytes_written", buckets_json(b.write));
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		json_object_set_new(o, kinds[i].name, buckets_json(kinds[i].size));
+		json_object_set_new(sums, kinds[i].name,
+		    json_integer((json_int_t)kinds[i].size[WORKER_BUCKETS]));
+	}
+	json_object_set_new(o, "sums", sums);
 	json_object_set_new(o, "trains_refused", json_integer((json_int_t)b.refused));
 	return o;
+}
+
+static json_t *
+worker_json(const struct gw *g, const struct esp_stats *st)
+{
+	return json_pack("{s:I, s:I}", "strays_lost", (json_int_t)worker_strays_lost(g->worker),
+	    "events_lost", (json_int_t)st->events_lost);
+}
+
+/* Of the engine; the broker beside it has one thread and some hundred kilobytes. */
+static json_t *
+process_json(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	unsigned long size, resident = 0;
+	struct rusage u = { .ru_maxrss = 0 };
+
+	if (f != NULL && fscanf(f, "%lu %lu", &size, &resident) != 2)
+		resident = 0;
+	if (f != NULL)
+		fclose(f);
+	(void)getrusage(RUSAGE_SELF, &u);
+	return json_pack("{s:o, s:I, s:f}", "memory_bytes", resident == 0 ? json_null() :
+	    json_integer((json_int_t)resident * sysconf(_SC_PAGESIZE)),
+	    "memory_max_bytes", (json_int_t)u.ru_maxrss * 1024,
+	    "cpu_s", (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
 }
 
 static json_t *
@@ -317,27 +422,30 @@ json_t *
 status_json(struct gw *g, const char *only)
 {
 	json_t *o = json_object(), *list = json_array();
-	unsigned n = 0, sum[3] = { 0 };
+	struct map *sas = sas_gather(g);
+	unsigned sum[3] = { 0 };
 	struct esp_stats st;
 	usec_t now = loop_now();
 
 	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
 		if (only != NULL && strcmp(only, c->conf->name) != 0)
 			continue;
-		json_array_append_new(list, connection_json(g, c, now));
+		json_array_append_new(list, connection_json(g, c, sas, now));
 		sum[health(g, c)]++;
-		n++;
 	}
+	sas_free(sas);
 	json_object_set_new(o, "ok", json_true());
 	json_object_set_new(o, "schema", json_integer(TANDEM_SCHEMA));
 	json_object_set_new(o, "version", json_string(TANDEM_VERSION));
 	json_object_set_new(o, "uptime_s", seconds_ago(g->started, now));
-	json_object_set_new(o, "state", json_string(health_name(!g->ready || sum[GW_DOWN] > 0 ?
+	json_object_set_new(o, "state", json_string(status_health_name(!g->ready || sum[GW_DOWN] > 0 ?
 	    GW_DOWN : sum[GW_DEGRADED] > 0 ? GW_DEGRADED : GW_UP)));
 	json_object_set_new(o, "connections", list);
 	json_object_set_new(o, "drops", drops_json(g, &st));
 	json_object_set_new(o, "packets", packets_json(&st));
 	json_object_set_new(o, "batches", batches_json(g));
+	json_object_set_new(o, "worker", worker_json(g, &st));
+	json_object_set_new(o, "process", process_json());
 	json_object_set_new(o, "ike", totals_json(g));
 	json_object_set_new(o, "ciphers", ciphers_json(g));
 	json_object_set_new(o, "netns", json_integer(findings_netns()));

@@ -13,6 +13,8 @@ struct gw;
 
 enum gw_health { GW_UP, GW_DEGRADED, GW_DOWN };		/* exit codes 0, 3, 4 */
 
+/* "up", "degraded", "down"; NULL: no such state. */
+const char	*status_health_name(enum gw_health h);
 /* `only`: the name of one connection, or NULL for all. */
 json_t		*status_json(struct gw *g, const char *only);
 

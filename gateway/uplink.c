@@ -16,31 +16,31 @@
 
 /* The addresses of this host at one moment, sorted: one list for all tunnels. */
 struct here {
-	struct ip *ip;
+	struct prefix *address;
 	int n;				/* or -errno */
 };
-
-static int
-by_ip(const void *a, const void *b)
-{
-	return ip_cmp(a, b);
-}
 
 static void
 here_init(struct here *h, struct nl *nl)
 {
 	unsigned max = ADDRESSES_FIRST;
 
-	h->ip = calloc(max, sizeof(*h->ip));
-	while (h->ip != NULL && (h->n = nl_address_list(nl, h->ip, max)) > (int)max) {
-		free(h->ip);
+	h->address = calloc(max, sizeof(*h->address));
+	while (h->address != NULL && (h->n = nl_address_list(nl, h->address, max)) > (int)max) {
+		free(h->address);
 		max = 2 * (unsigned)h->n;
-		h->ip = calloc(max, sizeof(*h->ip));
+		h->address = calloc(max, sizeof(*h->address));
 	}
-	if (h->ip == NULL)
+	if (h->address == NULL)
 		h->n = -ENOMEM;
 	if (h->n > 0)
-		qsort(h->ip, (size_t)h->n, sizeof(*h->ip), by_ip);
+		qsort(h->address, (size_t)h->n, sizeof(*h->address), by_prefix);
+}
+
+static int
+by_ip(const void *key, const void *address)
+{
+	return ip_cmp(key, &((const struct prefix *)address)->ip);
 }
 
 /* Where nothing is routed to the peer there is no uplink either. */
@@ -51,7 +51,7 @@ look(struct gw *g, const struct gw_tunnel *t, const struct here *here, struct nl
 
 	memset(way, 0, sizeof(*way));
 	if (!ip_is_any(local) &&
-	    bsearch(local, here->ip, (size_t)here->n, sizeof(*local), by_ip) == NULL)
+	    bsearch(local, here->address, (size_t)here->n, sizeof(*here->address), by_ip) == NULL)
 		return false;
 	if (nl_way(g->nl, &t->conf->remote, local, way) == 0)
 		return true;
@@ -97,10 +97,10 @@ look_at_all(struct gw *g, struct gw_connection *c, const struct here *here)
 			resized = true;
 		}
 	}
-	if (resized) {
+	if (resized)
 		connection_mtu(g, c);
+	if (own_look(&c->own, c->conf, here->address, (size_t)here->n) || resized)
 		connection_path(g, c);
-	}
 }
 
 /* What could not be listed, because it changed all the time, is not missing: look again. */
@@ -114,7 +114,7 @@ uplink_look(struct gw *g)
 	if (here.n >= 0)
 		for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
 			look_at_all(g, c, &here);
-	free(here.ip);
+	free(here.address);
 	end = loop_now();
 	wait = LOOK_SHARE * (end - begin);
 	g->look_next = usec_add(end, wait > LOOK_SPACING ? wait : LOOK_SPACING);

@@ -205,7 +205,7 @@ read_prefix(const struct key *k, void *base, const struct yaml_node *word, struc
 		return false;
 	}
 	if (p.len > 0 && address_fault(&p.ip) != NULL && p.ip.b[0] != 0) {
-		mistake(m, word->at, "the network '%s' is of %ses; expected one of hosts",
+		mistake(m, word->at, "the network '%s' begins at %s; expected one of hosts",
 		    shown(word->text, text), address_fault(&p.ip));
 		return false;
 	}

@@ -54,8 +54,8 @@ enum source { SOURCE_CMD, SOURCE_DEVICE, SOURCE_SOCKET };
 typedef _Atomic uint64_t tally_t;
 
 struct tallies {
-	tally_t send[WORKER_BUCKETS], recv[WORKER_BUCKETS];
-	tally_t write[WORKER_BUCKETS], read[WORKER_BUCKETS];
+	tally_t send[WORKER_SIZES], recv[WORKER_SIZES];
+	tally_t write[WORKER_SIZES], read[WORKER_SIZES];
 	tally_t refused;
 };
 
@@ -187,11 +187,12 @@ tally(tally_t *t, uint64_t n)
 }
 
 static void
-tally_size(tally_t bucket[WORKER_BUCKETS], size_t n)
+tally_size(tally_t bucket[WORKER_SIZES], size_t n)
 {
 	unsigned i = n > 1 ? 63 - (unsigned)__builtin_clzll(n) : 0;
 
 	tally(&bucket[i < WORKER_BUCKETS ? i : WORKER_BUCKETS - 1], 1);
+	tally(&bucket[WORKER_BUCKETS], n);
 }
 
 static unsigned
@@ -771,7 +772,7 @@ worker_batches(const struct worker *w, struct worker_batches *b)
 {
 	const struct tallies *t = &w->tallies;
 
-	for (unsigned i = 0; i < WORKER_BUCKETS; i++) {
+	for (unsigned i = 0; i < WORKER_SIZES; i++) {
 		b->send[i] = atomic_load_explicit(&t->send[i], memory_order_relaxed);
 		b->recv[i] = atomic_load_explicit(&t->recv[i], memory_order_relaxed);
 		b->write[i] = atomic_load_explicit(&t->write[i], memory_order_relaxed);

@@ -82,13 +82,14 @@ bool		worker_tunnel_stats(const struct worker *w, uint32_t tunnel,
 		    struct esp_tunnel_stats *st);
 void		worker_stats(const struct worker *w, struct esp_stats *st);
 /* How much crosses a border of the kernel at once: bucket i counts what is from 2^i below
- * 2^(i+1), the last also all above. */
+ * 2^(i+1), the last also all above; behind the buckets stands the sum of the sizes. */
 #define WORKER_BUCKETS	17
+#define WORKER_SIZES	(WORKER_BUCKETS + 1)
 struct worker_batches {
-	uint64_t send[WORKER_BUCKETS];	/* datagrams of a train sent */
-	uint64_t recv[WORKER_BUCKETS];	/* datagrams of a train received */
-	uint64_t write[WORKER_BUCKETS];	/* bytes of a packet written to a device */
-	uint64_t read[WORKER_BUCKETS];	/* bytes of a packet read from a device */
+	uint64_t send[WORKER_SIZES];	/* datagrams of a train sent */
+	uint64_t recv[WORKER_SIZES];	/* datagrams of a train received */
+	uint64_t write[WORKER_SIZES];	/* bytes of a packet written to a device */
+	uint64_t read[WORKER_SIZES];	/* bytes of a packet read from a device */
 	uint64_t refused;		/* trains that the kernel did not take as such */
 };
 void		worker_batches(const struct worker *w, struct worker_batches *b);

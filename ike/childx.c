@@ -147,8 +147,11 @@ childx_failed(struct ike_sa *sa, const char *why)
 	    why);
 	keep_old(sa, later(sa->ike));
 	ike_sa_drop_mine(sa);
-	if (!fresh)
+	if (!fresh) {
+		sa->ike->totals.rekeys_failed++;
 		return;
+	}
+	sa->ike->totals.openings_failed++;
 	tunnel_reason(sa->tunnel, "%s", why);
 	ike_sa_close(sa, why);		/* an IKE SA without a Child SA is of no use: anew */
 }
@@ -161,6 +164,12 @@ spoiled(struct ike_sa *sa, struct child *c, const char *why)
 	c->lost = true;
 	childx_failed(sa, why);
 	return V_STAY;
+}
+
+void
+childx_spoiled(struct ike_sa *sa, const char *why)
+{
+	(void)spoiled(sa, child_find(sa->ike, sa->mine->child_spi), why);
 }
 
 static enum verdict

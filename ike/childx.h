@@ -15,6 +15,8 @@ enum verdict	childx_on_secret(struct ike_sa *sa);
 enum verdict	childx_on_refusal(struct ike_sa *sa, const struct msg *m);
 /* Our request has come to nothing: what there was stays, we try again later. */
 void		childx_failed(struct ike_sa *sa, const char *why);
+/* The same after an answer that cannot be read: what the peer may have made, it is to delete. */
+void		childx_spoiled(struct ike_sa *sa, const char *why);
 
 enum verdict	childx_on_request(struct ike_sa *sa, const struct msg *m);
 enum verdict	childx_on_work(struct ike_sa *sa);

@@ -272,7 +272,7 @@ bad_answer(struct ike_sa *sa)
 	switch (sa->req.kind) {
 	case REQ_CHILD_NEW:
 	case REQ_CHILD_REKEY:
-		childx_failed(sa, "the peer's answer is malformed");
+		childx_spoiled(sa, "the peer's answer is malformed");
 		break;
 	case REQ_IKE_REKEY:
 		rekeyx_failed(sa, "the peer's answer is malformed");

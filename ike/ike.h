@@ -160,6 +160,9 @@ bool	ike_status(const struct ike *ike, uint32_t tunnel, struct ike_status *st);	
 struct ike_totals {
 	size_t ike_sas, child_sas, half_open, jobs;
 	uint64_t datagrams_in, datagrams_out, retransmits, cookies_sent, dropped, auth_failed;
+	uint64_t unanswered;		/* exchanges that the peer never answered */
+	uint64_t openings_failed;	/* attempts at a tunnel, for whatever reason */
+	uint64_t rekeys_failed;		/* refused, or answered with what is of no use */
 	uint64_t timers;		/* that came due: what ticks have cost so far */
 };
 void	ike_totals(const struct ike *ike, struct ike_totals *t);

@@ -24,7 +24,9 @@
 static usec_t
 again(struct ike *ike, usec_t wait)
 {
-	return usec_add(ike->now, wait + wait / 1000 * rng_below(&ike->env.rng, 2000));
+	uint32_t more = wait == RETRY_SOON ? 2000000 : 10000000;
+
+	return usec_add(ike->now, wait + rng_below(&ike->env.rng, more));
 }
 
 static bool
@@ -215,6 +217,7 @@ rekeyx_failed(struct ike_sa *sa, const char *why)
 	const char *close_why = sa->close_why;
 
 	story(sa, LOG_LEVEL_WARN, "ike-rekey-failed", "reason=\"%s\"", why);
+	sa->ike->totals.rekeys_failed++;
 	sa->close_why = NULL;
 	sa->rekey_at = again(sa->ike, RETRY_LATER);
 	ike_sa_drop_mine(sa);

@@ -319,6 +319,7 @@ give_up(struct ike_sa *sa)
 {
 	char refusal[IKE_REASON_MAX];
 
+	sa->ike->totals.unanswered++;
 	switch (sa->state) {
 	case SA_INIT_SENT:
 		if (sa->opening != NULL && sa->opening->refusal_logged) {

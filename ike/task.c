@@ -5,6 +5,13 @@
 #include "ike/rekeyx.h"
 #include "ike/task.h"
 
+/* The peer replaces it just now: what is to be made is made in the heir. */
+static bool
+is_moving(const struct ike_sa *sa)
+{
+	return sa->theirs != NULL && sa->theirs->heir_spi != 0;
+}
+
 /* It is up, but there is no Child SA for traffic, and we are to have one. */
 static bool
 misses_child(const struct ike_sa *sa)
@@ -12,7 +19,7 @@ misses_child(const struct ike_sa *sa)
 	const struct tunnel *t = sa->tunnel;
 
 	return sa->state == SA_UP && sa->req.kind == REQ_NONE && sa->children == NULL &&
-	    t != NULL && t->wanted && t->out == NULL && sa == ike_sa_main(t);
+	    t != NULL && t->wanted && t->out == NULL && sa == ike_sa_main(t) && !is_moving(sa);
 }
 
 usec_t
@@ -45,7 +52,7 @@ next_when_up(struct ike_sa *sa)
 		inform_delete_child(sa, c);
 	else if (sa->want_rekey && collide_may_rekey_ike(sa))
 		rekeyx_start(sa);
-	else if ((c = find_child(sa, true)) != NULL)
+	else if (!is_moving(sa) && (c = find_child(sa, true)) != NULL)
 		childx_start(sa, c);
 	else if (misses_child(sa) && sa->ike->now >= sa->retry_at)
 		childx_start(sa, NULL);

@@ -29,9 +29,15 @@ tunnel_ip_key(const struct ip *ip)
 static const struct ip nobody;			/* AF_UNSPEC: the key of remote: any */
 
 static uint64_t
+conf_key(const struct ike_tunnel *conf)
+{
+	return tunnel_ip_key(ip_is_any(&conf->remote) ? &nobody : &conf->remote);
+}
+
+static uint64_t
 remote_key(const struct tunnel *t)
 {
-	return tunnel_ip_key(ip_is_any(&t->conf.remote) ? &nobody : &t->conf.remote);
+	return conf_key(&t->conf);
 }
 
 /*
@@ -69,8 +75,11 @@ remote_link(struct tunnel *t)
 
 	t->next_remote = NULL;
 	t->last_remote = t;
-	if (first == NULL)
-		return map_put(m, remote_key(t), t);
+	if (first == NULL) {
+		if (!map_put(m, remote_key(t), t))
+			t->last_remote = NULL;		/* in no chain */
+		return t->last_remote != NULL;
+	}
 	first->last_remote->next_remote = t;
 	first->last_remote = t;
 	return true;
@@ -191,19 +200,22 @@ tunnel_new(struct ike *ike, uint32_t id)
 	return NULL;
 }
 
-/* Take the new values; `psk` is ours already. */
+/* Take the new values; `psk` is ours already.  With the same remote it keeps its place in the
+ * chain: a reload does not change which tunnel is tried first. */
 static void
 configure(struct tunnel *t, const struct ike_tunnel *conf, uint8_t *psk)
 {
 	struct ike *ike = t->ike;
+	bool stays = t->last_remote != NULL && remote_key(t) == conf_key(conf);
 
 	if (t->conf.psk != NULL) {
-		remote_unlink(t);
+		if (!stays)
+			remote_unlink(t);
 		secret_free(ike->env.secrets, (void *)(uintptr_t)t->conf.psk);
 	}
 	t->conf = *conf;
 	t->conf.psk = psk;
-	if (!remote_link(t))
+	if (!stays && !remote_link(t))
 		log_event(LOG_LEVEL_ERROR, "ike-tunnel",
 		    "tunnel=%s reason=\"no memory: it will not answer\"", t->conf.name);
 	natt_port_learn(ike, conf->local_natt_port);
@@ -333,6 +345,7 @@ tunnel_failed(struct tunnel *t, const char *why)
 	usec_t wait = back_off(t);
 
 	t->attempts++;
+	t->ike->totals.openings_failed++;
 	t->try_at = usec_add(t->ike->now, wait);
 	if (t->out != NULL)
 		return;

@@ -360,13 +360,14 @@ address_seek(const struct nlmsghdr *h, void *arg)
 static int
 address_gather(const struct nlmsghdr *h, void *arg)
 {
+	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+	struct prefix p = { .len = m->ifa_prefixlen };
 	struct nl_gather *g = arg;
-	struct ip ip;
 
-	if (!address_read(h, &ip))
+	if (!address_read(h, &p.ip))
 		return MNL_CB_OK;
 	if (g->n < g->max)
-		((struct ip *)g->out)[g->n] = ip;
+		((struct prefix *)g->out)[g->n] = p;
 	g->n++;
 	return MNL_CB_OK;
 }
@@ -385,7 +386,7 @@ address_list_request(char buf[NL_REQUEST_LEN], uint8_t family)
 }
 
 int
-nl_address_list(struct nl *nl, struct ip *out, unsigned max)
+nl_address_list(struct nl *nl, struct prefix *out, unsigned max)
 {
 	struct nl_gather g;
 	char buf[NL_REQUEST_LEN];

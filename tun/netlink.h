@@ -70,10 +70,10 @@ int	nl_way(struct nl *nl, const struct ip *to, const struct ip *from, struct nl_
 /* Is an address configured on this host (and not tentative)?  Its device's name, MTU and carrier
  * and the address itself go to *way, which may be NULL. */
 bool	nl_has_address(struct nl *nl, const struct ip *ip, struct nl_way *way);
-/* All addresses of this host that are not tentative, both families, in no order.  Returns how
- * many there are (of which `out` has at most `max`) or -errno; -EINTR: the list changed under
- * every look at it, so nothing is known. */
-int	nl_address_list(struct nl *nl, struct ip *out, unsigned max);
+/* All addresses of this host that are not tentative, both families, in no order, each with its
+ * host bits and the length of its network.  Returns how many there are (of which `out` has at
+ * most `max`) or -errno; -EINTR: the list changed under every look at it, so nothing is known. */
+int	nl_address_list(struct nl *nl, struct prefix *out, unsigned max);
 
 /*
  * News of links, addresses and routes: a socket of its own to poll on.  nl_news() drains it and

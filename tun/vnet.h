@@ -12,7 +12,7 @@
  */
 #define VNET_LEN	10
 
-/* What the header says goes to gso, segment, head_len, csum, csum_start and csum_offset of
+/* What the header says goes to gso, segment, csum, csum_start and csum_offset of
  * `p`, which holds the packet behind it.  Nothing is believed that p->len contradicts.  False:
  * a kind of super-packet that we did not ask for, or nonsense. */
 bool	vnet_parse(const uint8_t head[VNET_LEN], struct pkt *p);

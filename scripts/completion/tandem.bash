@@ -4,7 +4,7 @@ _tandem()
 	local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} prev=${COMP_WORDS[COMP_CWORD-1]}
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W "run check status watch up down rekey failover reload version help" -- "$cur"))
+		COMPREPLY=($(compgen -W "run check status watch metrics up down rekey failover reload version help" -- "$cur"))
 		return
 	fi
 	case $prev in

@@ -38,4 +38,45 @@ bool		tape_record(void *tape, const struct ike_action *a);
 /* Open what is on the tape with the keys of `sa` (its receiver). */
 bool		tape_open(const struct tape *t, struct ike_sa *sa, uint8_t *plain, struct msg *m);
 
+/*
+ * A peer that writes its messages otherwise: what a gate sends in one kind of message is taken
+ * apart, changed by the test, sealed again with the right keys and delivered in its place, as
+ * if that gate had meant it.  (In IKE_SA_INIT it then remembers what it "sent", for AUTH.)
+ *
+ *	tamper_start(&t, &w);			sets the weather
+ *	tamper_run(&t, USEC_S(1));
+ */
+#define TAMPER_PARTS	100
+#define TAMPER_BODY	4096
+
+struct part {
+	uint8_t type;
+	bool critical;
+	size_t len;
+	uint8_t body[TAMPER_BODY];
+};
+
+struct tamper {
+	struct world *w;
+	unsigned from;			/* whose messages */
+	uint8_t exchange;
+	bool response;
+	void (*change)(struct tamper *t);	/* works on part[]; NULL: nothing is changed */
+	void *arg;
+	unsigned n;			/* messages that were changed */
+	unsigned parts_n;
+	struct part part[TAMPER_PARTS];
+	uint64_t iv;
+	struct bytes *last;		/* an IKE_SA_INIT as changed */
+	struct {
+		struct endpoint from, to;
+		size_t len;
+		uint8_t data[4 + 65535];
+	} held;				/* len 0: nothing waits */
+};
+
+void		tamper_start(struct tamper *t, struct world *w);
+void		tamper_run(struct tamper *t, usec_t span);
+void		tamper_stop(struct tamper *t);	/* fair weather again */
+
 #endif

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include <malloc.h>
 #include <string.h>
 
 #include "tests/sim/forge.h"
 #include "tests/unit/unit.h"
-
-static const uint8_t exchanges[] = { 0, 1, 33, 34, 35, 36, 37, 38, 43, 44, 240, 255 };
-
-#define N_OF(a)	(sizeof(a) / sizeof((a)[0]))
 
 /* Everything that one can say in the clear about an IKE SA that is not up. */
 static void
@@ -16,9 +13,9 @@ shout(struct forge *f)
 	struct sa_keys *keys = as->keys;
 
 	as->keys = NULL;
-	for (size_t i = 0; i < N_OF(exchanges); i++)
+	for (unsigned x = 0; x < 256; x++)
 		for (unsigned k = 0; k < 12; k++) {
-			f->exchange = exchanges[i];
+			f->exchange = (uint8_t)x;
 			f->response = (k & 1) != 0;
 			f->id = k / 2 % 3;
 			forge_start(f);
@@ -37,9 +34,9 @@ whisper(struct forge *f)
 {
 	uint32_t spi = 0x12345678;
 
-	for (size_t i = 0; i < N_OF(exchanges); i++)
+	for (unsigned x = 0; x < 256; x++)
 		for (unsigned k = 0; k < 12; k++) {
-			f->exchange = exchanges[i];
+			f->exchange = (uint8_t)x;
 			f->response = (k & 1) != 0;
 			f->id = k / 2 % 3;
 			if (f->exchange == X_IKE_AUTH)
@@ -253,23 +250,33 @@ deletes_in(const struct tape *t, struct ike_sa *sa)
 	return d.n;
 }
 
-/* R21: deletes of every kind end what they name, once, and nothing else. */
+/* R21: deletes of every kind end what they name, once, and nothing else; in either role. */
 START_TEST(deletes_of_every_kind)
 {
+	unsigned kind = (unsigned)_i % 5, by = (unsigned)_i / 5;
 	struct tape tape;
+	struct gate *victim;
 	struct forge f;
 	struct world w;
 	uint32_t spi[64], ours;
 	unsigned named;
 
 	begin(&w, &f, &tape, (uint64_t)_i);
-	ours = w.gate[0].out[1];
+	tape.gate = 1 - by;
+	victim = &w.gate[1 - by];
+	f.as = forge_sa(&w.gate[by]);
+	f.id = f.as->x.out_id;
+	ours = w.gate[by].out[1];
 	for (unsigned k = 0; k < 64; k++)
-		spi[k] = _i == 0 ? 0x1000 + k : _i == 1 ? w.gate[1].out[1] : ours;
+		spi[k] = kind == 0 ? 0x1000 + k : kind == 1 ? victim->out[1] : ours;
 	forge_start(&f);
-	if (_i < 3) {			/* unknown, the receiver's own, ours 64 times */
+	if (kind < 3) {			/* unknown, the receiver's own, ours 64 times */
 		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_ESP, spi, 64);
 		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_ESP, spi, 1);
+	} else if (kind == 3) {		/* of a protocol that we have not, with that number */
+		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_AH, spi, 64);
+		msg_add_notify(&f.mw, N_INVALID_SPI, &ours, 4);
+		msg_add_notify(&f.mw, N_CHILD_SA_NOT_FOUND, NULL, 0);
 	} else {			/* all of it, and more, with the IKE SA */
 		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_IKE, NULL, 0);
 		pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_ESP, spi, 64);
@@ -281,11 +288,11 @@ START_TEST(deletes_of_every_kind)
 	forge_start(&f);		/* and once more, replayed */
 	pld_delete_write(msg_add(&f.mw, PLD_D), PROTO_IKE, NULL, 0);
 	forge_send(&f);
-	ck_assert_uint_eq(gate_totals(&w.gate[1]).ike_sas, _i < 3);
-	ck_assert_uint_eq(gate_totals(&w.gate[1]).child_sas, _i < 2);
-	ck_assert_uint_eq(named, _i == 2);
-	ck_assert_uint_eq(w.gate[1].downs, _i >= 2);
-	ck_assert_uint_eq(w.gate[1].dropped, _i >= 2);
+	ck_assert_uint_eq(gate_totals(victim).ike_sas, kind < 4);
+	ck_assert_uint_eq(gate_totals(victim).child_sas, kind != 2 && kind != 4);
+	ck_assert_uint_eq(named, kind == 2);
+	ck_assert_uint_eq(victim->downs, kind == 2 || kind == 4);
+	ck_assert_uint_eq(victim->dropped, kind == 2 || kind == 4);
 	world_fini(&w);
 }
 END_TEST
@@ -313,43 +320,6 @@ START_TEST(nonsense_is_answered)
 		f.id = ++f.as->x.out_id;
 	}
 	world_run(&w, USEC_S(40));
-	ck_assert(world_agree(&w, 1));
-	world_fini(&w);
-}
-END_TEST
-
-/* R17: each payload of CREATE_CHILD_SA taken away or doubled: refused, nothing is made. */
-START_TEST(payloads_missing_or_doubled)
-{
-	struct ike_tunnel c;
-	struct tape tape;
-	struct forge f;
-	struct world w;
-	uint8_t nonce[32] = { 1 };
-
-	begin(&w, &f, &tape, 5);
-	c = world_conf(&w, 0, 1, 1);
-	f.exchange = X_CREATE_CHILD_SA;
-	for (unsigned k = 0; k < 8; k++) {
-		forge_start(&f);
-		for (unsigned p = 0; p < 8; p++) {
-			if (k < 4 && p % 4 == k)
-				continue;
-			if (p >= 4 && (k < 4 || p != k))
-				continue;
-			if (p % 4 == 0)
-				sa_write_esp(msg_add(&f.mw, PLD_SA), c.esp, 1, 77777, true);
-			else if (p % 4 == 1)
-				pld_nonce_write(msg_add(&f.mw, PLD_NONCE),
-				    (struct slice){ nonce, sizeof(nonce) });
-			else
-				ts_write(msg_add(&f.mw, p % 4 == 2 ? PLD_TSI : PLD_TSR),
-				    &c.ts_local);
-		}
-		forge_send(&f);
-		ck_assert_msg(answer_of(&tape, f.as) == N_INVALID_SYNTAX, "case %u", k);
-		f.id = ++f.as->x.out_id;
-	}
 	ck_assert(world_agree(&w, 1));
 	world_fini(&w);
 }
@@ -424,6 +394,129 @@ START_TEST(a_storm_of_errors)
 }
 END_TEST
 
+/* What has been sent under each key: the IV and a digest of the message. */
+#define IVS	16384
+
+struct ivs {
+	unsigned n, again;		/* again: a message sent once more as it was */
+	struct {
+		uint64_t spi_i, spi_r, iv, digest;
+		uint8_t side;
+	} sent[IVS];
+};
+
+static bool
+collect_iv(void *arg, const struct ike_action *a)
+{
+	size_t at = a->local.port == 4500 ? 4 : 0;
+	struct ivs *v = arg;
+	struct ike_hdr h;
+	struct rd r;
+	uint64_t iv, digest = 5381;
+
+	if (a->len < at + 40 || msg_parse_header(a->data + at, a->len - at, &h) != MSG_OK ||
+	    h.next != PLD_SK)
+		return false;
+	r = rd_init(a->data + at, a->len - at);
+	rd_skip(&r, IKE_HDR_LEN + 4);
+	iv = rd_u64(&r);
+	for (size_t i = at; i < a->len; i++)
+		digest = digest * 33 + a->data[i];
+	for (unsigned i = 0; i < v->n; i++) {
+		if (v->sent[i].iv != iv || v->sent[i].spi_i != h.spi_i ||
+		    v->sent[i].spi_r != h.spi_r || v->sent[i].side != (h.flags & IKE_F_INITIATOR))
+			continue;
+		ck_assert_msg(v->sent[i].digest == digest, "IV %llu twice", (unsigned long long)iv);
+		v->again++;
+		return false;
+	}
+	ck_assert_uint_lt(v->n, IVS);
+	v->sent[v->n].spi_i = h.spi_i;
+	v->sent[v->n].spi_r = h.spi_r;
+	v->sent[v->n].side = h.flags & IKE_F_INITIATOR;
+	v->sent[v->n].iv = iv;
+	v->sent[v->n++].digest = digest;
+	return false;
+}
+
+/* R23: no IV twice under a key of IKE, whatever is lost, doubled and repeated; what is sent
+ * again is the same message. */
+START_TEST(no_iv_twice)
+{
+	static struct ivs v;
+	struct world w;
+
+	world_init(&w, 23, 2);
+	world_weather(&w, &(struct weather){ .drop = collect_iv, .arg = &v, .loss_percent = 30,
+	    .dup_percent = 20, .jitter = USEC_MS(400) });
+	world_pair(&w, 1, 3);
+	for (unsigned k = 0; k < 200; k++) {
+		world_fact(&w, k % 2, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = 1,
+		    .ike_sa = k % 3 == 0 });
+		world_tell(&w, (k + 1) % 2, IKE_ASK, 1);
+		world_run(&w, USEC_S(5));
+	}
+	ck_assert_uint_gt(v.n, 1000);
+	ck_assert_uint_gt(v.again, 100);
+	world_fini(&w);
+}
+END_TEST
+
+/* One opening after another, each of another source and under another SPI. */
+static void
+flood(struct world *w, struct tape *opening, unsigned n)
+{
+	struct endpoint from = { { AF_INET, { 10, 0, 0, 1 } }, 500 };
+	struct endpoint to = { w->gate[1].ip, 500 };
+
+	for (unsigned k = 0; k < n; k++) {
+		rng_fill(&w->rng, opening->data, 8);
+		rng_fill(&w->rng, from.ip.b + 1, 3);
+		world_inject(w, 1, &from, &to, (struct slice){ opening->data, opening->len });
+		if (k % 50 == 49)
+			world_run(w, USEC_MS(1));
+	}
+}
+
+/* R29: 50,000 spoofed openings a second, for two seconds: memory is bounded, and who is there
+ * lives on, is answered, and can rekey meanwhile. */
+START_TEST(a_flood_of_openings)
+{
+	struct tape opening = { .gate = 0, .exchange_lost = X_IKE_SA_INIT };
+	struct mallinfo2 before;
+	struct ike_tunnel c;
+	struct world w;
+
+	world_init(&w, 29, 2);
+	world_weather(&w, &(struct weather){ .drop = tape_record, .arg = &opening });
+	world_pair(&w, 1, 1);
+	world_run(&w, USEC_MS(10));
+	ck_assert_uint_eq(opening.n, 1);
+	world_weather(&w, &(struct weather){ .loss = 0 });
+	ck_assert(world_run_until_agreed(&w, 1, USEC_S(5)));
+	c = world_conf(&w, 1, 3, 0);	/* anybody may open */
+	c.remote = (struct ip){ .family = AF_UNSPEC };
+	c.remote_id.data[0] = 77;
+	c.start = false;
+	world_set(&w, 1, &c);
+	flood(&w, &opening, 1000);
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).half_open, 100);
+	before = mallinfo2();
+	world_fact(&w, 1, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = 1 });
+	flood(&w, &opening, 50000);
+	world_fact(&w, 0, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = 1, .ike_sa = true });
+	flood(&w, &opening, 50000);
+	ck_assert_uint_le(mallinfo2().uordblks, before.uordblks + (256 << 10));
+	ck_assert_uint_le(gate_totals(&w.gate[1]).half_open, 100);
+	ck_assert_uint_ge(gate_totals(&w.gate[1]).cookies_sent, 100000);
+	ck_assert_uint_eq(gate_status(&w.gate[1], 1)->ike_rekeys, 1);
+	ck_assert_uint_eq(gate_status(&w.gate[1], 1)->child_rekeys, 1);
+	ck_assert_uint_eq(w.gate[0].downs + w.gate[1].downs, 0);
+	ck_assert(world_agree(&w, 1));
+	world_fini(&w);
+}
+END_TEST
+
 static void
 fill(TCase *tc)
 {
@@ -431,11 +524,12 @@ fill(TCase *tc)
 	tcase_add_loop_test(tc, a_wrong_answer_is_not_taken, 0, 5);
 	tcase_add_test(tc, one_child_a_tunnel);
 	tcase_add_test(tc, a_child_that_is_not_there);
-	tcase_add_loop_test(tc, deletes_of_every_kind, 0, 4);
+	tcase_add_loop_test(tc, deletes_of_every_kind, 0, 10);
 	tcase_add_test(tc, nonsense_is_answered);
-	tcase_add_test(tc, payloads_missing_or_doubled);
 	tcase_add_test(tc, every_flipped_byte_is_dropped);
 	tcase_add_test(tc, a_storm_of_errors);
+	tcase_add_test(tc, no_iv_twice);
+	tcase_add_test(tc, a_flood_of_openings);
 }
 
 UNIT_MAIN("sim/hostile", fill)

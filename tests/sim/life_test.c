@@ -164,6 +164,8 @@ START_TEST(a_silent_peer_is_dead)
 	ck_assert_uint_eq(w.gate[1].downs, 1);
 	ck_assert_ptr_nonnull(strstr(w.gate[0].reason, "does not answer"));
 	ck_assert_uint_eq(gate_totals(&w.gate[1]).ike_sas, 0);
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).unanswered, 1);
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).openings_failed, 0);
 	world_weather(&w, &(struct weather){ .loss = 0 });
 	ck_assert(world_run_until_agreed(&w, 1, USEC_S(5)));
 	world_fini(&w);

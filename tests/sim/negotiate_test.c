@@ -87,6 +87,8 @@ START_TEST(another_key_is_refused)
 	world_run(&w, USEC_S(30));
 	check_refused(&w);
 	ck_assert_uint_ge(gate_totals(&w.gate[1]).auth_failed, 5);
+	ck_assert_uint_ge(gate_totals(&w.gate[0]).openings_failed, 5);
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).unanswered, 0);
 	check_told("auth-failed");
 	check_told("psk-file");
 	ck_assert(strstr(lines, "a secret of") == NULL);

@@ -238,6 +238,26 @@ START_TEST(a_lost_child_comes_back_once)
 }
 END_TEST
 
+/* The peer has another configuration by now: what there is stays, and the failure is counted. */
+START_TEST(a_rekey_that_is_refused_changes_nothing)
+{
+	struct world w;
+	struct ike_tunnel c;
+
+	begin(&w, 3);
+	c = world_conf(&w, 1, 1, 0);
+	c.start = false;
+	c.esp[0].enc = AEAD_AES_GCM_16_128;
+	world_set(&w, 1, &c);
+	rekey(&w, 0, false);
+	world_run(&w, USEC_S(3));
+	check_end(&w, "refused");
+	ck_assert_uint_eq(gate_totals(&w.gate[0]).rekeys_failed, 1);
+	ck_assert_uint_eq(gate_status(&w.gate[0], 1)->child_rekeys, 0);
+	world_fini(&w);
+}
+END_TEST
+
 static void
 fill(TCase *tc)
 {
@@ -246,6 +266,7 @@ fill(TCase *tc)
 	tcase_add_loop_test(tc, collisions_settle, 0, 4);
 	tcase_add_test(tc, lives_end_in_time);
 	tcase_add_test(tc, a_rekey_that_fails_opens_anew);
+	tcase_add_test(tc, a_rekey_that_is_refused_changes_nothing);
 	tcase_add_test(tc, the_hard_end_is_hard);
 	tcase_add_test(tc, a_lost_child_comes_back_once);
 }

@@ -401,7 +401,9 @@ finish_work(struct world *w, size_t i)
 	struct work k = w->work[i];
 
 	memmove(&w->work[i], &w->work[i + 1], (--w->works_n - i) * sizeof(k));
+	world_in_engine = true;
 	ike_job_run(k.job);
+	world_in_engine = false;
 	world_fact(w, k.gate, &(struct ike_fact){ .kind = IKE_WORK_DONE, .job = k.job });
 }
 

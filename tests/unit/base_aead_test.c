@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Of base/aead.c and each of its providers: aead_imb.c, aead_openssl.c and aead_sodium.c. */
 #include "base/aead.h"
 
 #include <pthread.h>

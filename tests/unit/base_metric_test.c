@@ -18,6 +18,7 @@ START_TEST(every_drop_has_a_name_and_a_meaning)
 		for (const char *c = info->name; *c != '\0'; c++)
 			ck_assert(islower((unsigned char)*c) || *c == '-');
 		ck_assert_ptr_null(strchr(info->help, '\n'));
+		ck_assert(info->usual == (strstr(info->help, "not a fault") != NULL));
 		for (int e = 0; e < d; e++)
 			ck_assert_str_ne(info->name, drop_info((enum drop)e)->name);
 	}

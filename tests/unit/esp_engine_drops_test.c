@@ -197,6 +197,19 @@ in_source(struct scene *s)
 	rig_in(&s->r, 1);
 }
 
+/* A router that reports its groups, as it does when the device comes up. */
+static void
+in_link(struct scene *s)
+{
+	struct flow f = flow_v6;
+
+	f.src = "::";
+	f.dst = "ff02::16";
+	rig_add(&s->r, 0, &f, 100);
+	arrive(s);
+	rig_in(&s->r, 1);
+}
+
 static void
 in_own(struct scene *s)
 {
@@ -258,7 +271,7 @@ static const struct { enum drop why; void (*play)(struct scene *); } drops[] = {
 	{ DROP_IN_NO_SA, in_no_sa }, { DROP_IN_REPLAY, in_replay }, { DROP_IN_AUTH, in_auth },
 	{ DROP_IN_PADDING, in_padding }, { DROP_IN_DUMMY, in_dummy }, { DROP_IN_PROTO, in_proto },
 	{ DROP_IN_INNER, in_inner }, { DROP_IN_SELECTOR, in_selector },
-	{ DROP_IN_SOURCE, in_source }, { DROP_IN_OWN, in_own }, { DROP_IN_ECN, in_ecn },
+	{ DROP_IN_SOURCE, in_source }, { DROP_IN_LINK, in_link }, { DROP_IN_OWN, in_own }, { DROP_IN_ECN, in_ecn },
 	{ DROP_IN_PROBE, in_probe }, { DROP_IN_NO_BUFFER, in_no_buffer },
 	{ DROP_IN_DEVICE, in_device },
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Of esp/in.c and the way out in engine.c; drops and sequence numbers are in its neighbours. */
 #include "esp/engine.h"
 #include "esp_rig.h"
 

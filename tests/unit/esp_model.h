@@ -11,6 +11,8 @@
  * apart from the product: its two cases, with Th, Tl, Bl as named there, in 32-bit arithmetic,
  * and a plain set of all numbers ever accepted in place of a bitmap.  Slow on purpose.
  *
+ * Numbers that never came are counted from the same set: those below a place that are not in it.
+ *
  * Where the RFC is silent: case B with Th = 0 would give a high half of -1; nothing lies
  * below number 0, so the high half stays 0.
  */
@@ -81,6 +83,17 @@ model_is_new(const struct model *m, uint64_t n)
 	if (n + m->W <= T)
 		return false;
 	return *model_place(m, n) == 0;
+}
+
+/* How many of the numbers from..to-1 were never accepted. */
+static inline uint64_t
+model_missing(const struct model *m, uint64_t from, uint64_t to)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = from; i < to; i++)
+		n += *model_place(m, i) == 0;
+	return n;
 }
 
 static inline void

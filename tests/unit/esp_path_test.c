@@ -115,6 +115,37 @@ START_TEST(accepts)
 }
 END_TEST
 
+/* The longer prefix decides whose a network is; of two alike it is ours. */
+START_TEST(accepts_no_lan)
+{
+	static const struct { const char *src; enum drop want; } t[] = { { "8.8.8.8", PASS },
+		{ "10.1.7.9", DROP_IN_OWN }, { "10.1.99.9", PASS }, { "10.1.99.200", DROP_IN_OWN },
+		{ "10.2.0.9", PASS }, { "192.168.5.5", DROP_IN_OWN }, { "fd00:1::7", DROP_IN_OWN },
+		{ "fd00:2::7", PASS } };
+	struct esp_path *p = rig_path(0);
+	struct path_dev d = { .path = p, .n = 2 };
+
+	free(p->sources);
+	p->sources = calloc(4, sizeof(*p->sources));
+	p->sources_n = 4;
+	p->sources[0] = prefix_of("0.0.0.0/0");
+	p->sources[1] = prefix_of("::/0");
+	p->sources[2] = prefix_of("10.1.99.0/25");
+	p->sources[3] = prefix_of("192.168.0.0/16");
+	p->lan = calloc(3, sizeof(*p->lan));
+	p->lan_n = 3;
+	p->lan[0] = prefix_of("10.1.0.0/16");
+	p->lan[1] = prefix_of("192.168.0.0/16");
+	p->lan[2] = prefix_of("fd00:1::/64");
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct ip ip = ip_of(t[i].src);
+
+		ck_assert_msg(path_accepts(&d, &ip) == t[i].want, "%s", t[i].src);
+	}
+	esp_path_free(p);
+}
+END_TEST
+
 /* Where everything may come from, what is no host's address still may not. */
 START_TEST(accepts_hosts_only)
 {
@@ -164,6 +195,7 @@ fill(TCase *tc)
 	tcase_add_loop_test(tc, flow_is_even, 0, 3);
 	tcase_add_test(tc, chooses);
 	tcase_add_test(tc, accepts);
+	tcase_add_test(tc, accepts_no_lan);
 	tcase_add_test(tc, accepts_hosts_only);
 	tcase_add_test(tc, own_ip);
 }

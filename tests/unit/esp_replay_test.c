@@ -97,6 +97,82 @@ START_TEST(window_is_exact)
 }
 END_TEST
 
+/* A sender's next number on a path that loses, reorders within and beyond the window, and jumps. */
+static uint64_t
+lossy(const struct rng *rng, uint64_t top, uint32_t window)
+{
+	switch (rng_below(rng, 400)) {
+	case 0:
+		return top + rng_below(rng, 3 * window);
+	case 1:
+		return top + rng_below(rng, 70 * 64);
+	case 2: case 3: case 4: case 5: case 6: case 7: case 8: case 9: case 10: case 11: case 12:
+		return top > 2 * window ? top - rng_below(rng, 2 * window) : top + 1;
+	default:
+		return top + 1 + (rng_below(rng, 20) == 0 ? rng_below(rng, 4) : 0);
+	}
+}
+
+/*
+ * What is given up is what the model never saw, in the words that the ring no longer has; with
+ * what is unseen at the end it is all that never came.  Nothing counts twice, and what came late
+ * but within the window does not count at all.
+ */
+START_TEST(gaps_are_those_of_the_model)
+{
+	uint32_t window = windows[_i / 2];
+	struct rng_seeded state;
+	struct rng rng = rng_seeded(&state, 77 + (uint64_t)_i);
+	uint64_t ring[RING_MAX], given_up = 0, upto = 1, missing = 0, late = 0;
+	/* with ESN it crosses 2^32 on the way */
+	uint64_t base = _i % 2 != 0 ? (UINT64_C(1) << 32) - 20000 : 0;
+	struct replay r;
+	struct model m;
+
+	replay_init(&r, ring, window, base != 0);
+	model_init(&m, window, base != 0);
+	if (base != 0) {		/* everything before the base is missing */
+		given_up = replay_mark(&r, base);
+		model_accept(&m, base);
+		upto = 64 * (base / 64 - r.mask);
+		missing = upto - 1;
+	}
+	for (int i = 0; i < 100000; i++) {
+		uint64_t seq = lossy(&rng, r.top, window), words = seq / 64;
+
+		if (!replay_is_new(&r, seq))
+			continue;
+		late += seq < r.top;
+		if (seq > r.top && words > r.mask && 64 * (words - r.mask) > upto) {
+			missing += model_missing(&m, upto, 64 * (words - r.mask));
+			upto = 64 * (words - r.mask);
+		}
+		given_up += replay_mark(&r, seq);
+		model_accept(&m, seq);
+		if (given_up != missing)
+			ck_abort_msg("W %u step %d: %llu given up, %llu missing", window, i,
+			    (unsigned long long)given_up, (unsigned long long)missing);
+	}
+	ck_assert_uint_gt(late, 100);
+	ck_assert_uint_gt(missing, 5000);
+	ck_assert_uint_eq(replay_unseen(&r), model_missing(&m, upto, r.top));
+	model_fini(&m);
+}
+END_TEST
+
+START_TEST(in_order_nothing_is_missing)
+{
+	uint64_t ring[RING_MAX];
+	struct replay r;
+
+	replay_init(&r, ring, windows[_i], false);
+	ck_assert_uint_eq(replay_unseen(&r), 0);
+	for (uint64_t n = 1; n <= 50000; n++)
+		if (replay_mark(&r, n) != 0 || replay_unseen(&r) != 0)
+			ck_abort_msg("window %u, number %d", windows[_i], (int)n);
+}
+END_TEST
+
 /* A jump of any length forgets the ring, and nothing of it shines through. */
 START_TEST(jumps_clear_the_ring)
 {
@@ -135,6 +211,8 @@ fill(TCase *tc)
 {
 	tcase_add_loop_test(tc, agrees_with_the_model, 0, WINDOWS_N * 2);
 	tcase_add_loop_test(tc, window_is_exact, 0, WINDOWS_N);
+	tcase_add_loop_test(tc, gaps_are_those_of_the_model, 0, WINDOWS_N * 2);
+	tcase_add_loop_test(tc, in_order_nothing_is_missing, 0, WINDOWS_N);
 	tcase_add_loop_test(tc, jumps_clear_the_ring, 0, 60);
 	tcase_add_test(tc, zero_and_the_end_are_never_new);
 }

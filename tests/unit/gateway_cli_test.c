@@ -315,6 +315,35 @@ START_TEST(the_exit_code_of_status_is_the_health)
 }
 END_TEST
 
+/* Nothing is printed without an answer: what is written to a file stays as it was. */
+START_TEST(metrics_are_made_of_a_status)
+{
+	json_t *o;
+
+	ck_tandem("metrics -s %s", CLI_FAILED);
+	ck_assert_str_eq(run.out, "");
+	daemon_start("{\"ok\": true, \"schema\": 1, \"uptime_s\": 2.5, \"state\": \"down\","
+	    " \"connections\": []}\n");
+	ck_tandem("metrics -s %s", CLI_WELL);
+	ck_assert_str_eq(run.asked, "{\"verb\":\"status\"}\n");
+	ck_assert_ptr_nonnull(strstr(run.out, "# TYPE tandem_uptime_seconds gauge\n"
+	    "tandem_uptime_seconds 2.5\n"));
+	ck_tandem("metrics --json -s %s", CLI_WELL);
+	o = out_json();
+	ck_assert_ptr_nonnull(json_object_get(o, "metrics"));
+	json_decref(o);
+	daemon_start("{\"ok\": false, \"error\": \"not now\"}\n");
+	ck_tandem("metrics -s %s", CLI_FAILED);
+	ck_assert_str_eq(run.out, "");
+	ck_assert_str_eq(run.err, "tandem: not now\n");
+	ck_tandem("metrics -js %s", CLI_FAILED);
+	o = out_json();
+	ck_assert(json_is_false(json_object_get(o, "ok")));
+	json_decref(o);
+	ck_tandem("metrics office", CLI_USAGE);
+}
+END_TEST
+
 START_TEST(watch_prints_until_the_daemon_ends)
 {
 	daemon_start("{\"ok\": true, \"schema\": 1, \"event\": \"watching\", \"version\": \"9\","
@@ -377,6 +406,7 @@ fill(TCase *t)
 	tcase_add_test(t, what_the_daemon_refuses_ends_with_1);
 	tcase_add_test(t, a_daemon_that_does_not_answer_is_told);
 	tcase_add_test(t, the_exit_code_of_status_is_the_health);
+	tcase_add_test(t, metrics_are_made_of_a_status);
 	tcase_add_test(t, watch_prints_until_the_daemon_ends);
 	tcase_add_test(t, check_tells_each_mistake);
 	tcase_add_test(t, paths_have_a_bound);

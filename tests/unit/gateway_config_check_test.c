@@ -16,6 +16,8 @@ static const struct fix_case contradictions[] = {
 	    "      - local: 192.0.2.1\n        remote: 203.0.113.1\n", "12:9", "same 'local' and 'remote'" },
 	{ "psk-file: a", "probe: fd00::1\n        psk-file: a", "11:16", "expected an IPv6 'inside'" },
 	{ "psk-file: a", "probe: 169.254.10.1\n        psk-file: a", "11:16", "our own inside address" },
+	{ "    lifetime: 1h\n    tunnels:\n      - local: 192.0.2.1\n", "    preset: aws\n    tunnels:\n"
+	    "      - local: 192.0.2.1\n        probe: fd00::1\n", "9:16", "expected an IPv6 'inside'" },
 	{ "psk-file: b\n", "psk-file: b\n      - {remote: 203.0.113.3}\n", "16:9", "a third tunnel" },
 };
 

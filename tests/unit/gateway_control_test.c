@@ -13,9 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gateway/gateway.h"
-
-#include "unit.h"
+#include "gateway_rig.h"
 
 /*
  * A gateway without sockets and devices: two connections are configured, a broker that never
@@ -45,10 +43,8 @@ static const char conf_text[] =
     "      - {local: 192.0.2.2, remote: 203.0.113.4, inside: 169.254.11.5/30, psk-file: key}\n";
 
 struct world {
-	struct gw g;
-	struct gw_conf conf;
-	char dir[64], socket[96];
-	int broker;
+	struct rig r;
+	char socket[96];
 	char line[LINE_MAX_LEN];
 };
 
@@ -61,157 +57,40 @@ world(void)
 }
 
 static void
-file_write(const struct world *w, const char *name, const char *text)
-{
-	char path[200];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%.60s/%s", w->dir, name);
-	f = fopen(path, "w");
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	fclose(f);
-	ck_assert_int_eq(chmod(path, 0600), 0);
-}
-
-static void
-on_answer(void *arg, uint32_t cookie, const struct host_answer *a)
-{
-	(void)arg, (void)cookie, (void)a;
-}
-
-static void
-on_gone(void *arg)
-{
-	(void)arg;
-	ck_abort_msg("the broker is gone");
-}
-
-static void
-back(void *arg, const struct esp_event *ev)
-{
-	struct gw *g = arg;
-
-	if (ev->kind == ESP_EV_SA_BACK)
-		esp_sa_free(g->secrets, ev->sa);
-	else if (ev->kind == ESP_EV_PATH_BACK)
-		esp_path_free(ev->path);
-}
-
-static void
-machines(struct gw *g)
-{
-	static const uint8_t key[16] = "a key of probes.";
-	struct ike_env env = { .workers = 1, .half_open_cookie = 32, .half_open_max = 1024 };
-
-	g->rng = rng_system();
-	env.rng = g->rng;
-	env.secrets = g->secrets = secrets_new();
-	env.aeads = g->aeads = aead_set_new();
-	g->ike = ike_new(&env);
-	g->monitor = monitor_new(&g->rng);
-	g->tunnels = map_new(1);
-	g->sas = map_new(2);
-	g->nl = nl_open();
-	g->jobs = jobs_new(1);
-	g->worker = worker_new(0, g->aeads, key);
-	heap_init(&g->samples);
-	ck_assert(g->ike != NULL && g->monitor != NULL && g->nl != NULL && g->worker != NULL);
-}
-
-static void
-configure(struct world *w)
-{
-	struct config_errors errors, warnings;
-	struct gw *g = &w->g;
-
-	file_write(w, "key", "a shared secret\n");
-	file_write(w, "tandem.yaml", conf_text);
-	snprintf(w->conf.config_path, sizeof(w->conf.config_path), "%.60s/tandem.yaml", w->dir);
-	g->conf = &w->conf;
-	g->config = config_load(w->conf.config_path, g->secrets, &errors, &warnings);
-	ck_assert_msg(g->config != NULL, "%s", errors.n > 0 ? errors.line[0] : "?");
-	config_errors_free(&errors);
-	config_errors_free(&warnings);
-	for (size_t i = 0; i < g->config->connection_n; i++)
-		ck_assert(connection_add(g, &g->config->connection[i]));
-	g->ready = true;
-}
-
-static void
 setup(void)
 {
 	struct world *w = world();
-	struct hostlink_handlers h = { on_answer, on_gone, NULL };
-	int pair[2];
 
-	memset(&w->g, 0, sizeof(w->g));
-	w->g.started = loop_now();
-	w->g.look_at = USEC_NEVER;
-	for (int i = 0; i < SOCK_N; i++)
-		w->g.sock[i] = -1;
-	snprintf(w->dir, sizeof(w->dir), "/tmp/tandem-control-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(w->dir));
-	snprintf(w->socket, sizeof(w->socket), "%.60s/run/c.sock", w->dir);
-	machines(&w->g);
-	w->g.loop = loop_new();
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
-	w->broker = pair[1];
-	w->conf.broker = pair[0];
-	w->g.host = hostlink_new(w->g.loop, pair[0], &h);
-	ck_assert_ptr_nonnull(w->g.host);
-	configure(w);
-	w->g.control = control_new(&w->g, w->socket);
-	ck_assert_ptr_nonnull(w->g.control);
+	rig_new(&w->r, conf_text);
+	rig_begin(&w->r);
+	snprintf(w->socket, sizeof(w->socket), "%.60s/run/c.sock", w->r.dir);
+	w->r.g.control = control_new(&w->r.g, w->socket);
+	ck_assert_ptr_nonnull(w->r.g.control);
 }
 
 static void
 teardown(void)
 {
 	struct world *w = world();
-	struct gw *g = &w->g;
-	struct gw_connection *c;
-	char command[100];
 	struct stat st;
 
-	control_free(g->control);
+	control_free(w->r.g.control);
 	ck_assert_int_eq(stat(w->socket, &st), -1);
-	hostlink_free(g->host);
-	jobs_free(g->jobs, NULL, NULL);
-	worker_free(g->worker, back, g);
-	ike_free(g->ike);
-	monitor_free(g->monitor);
-	heap_fini(&g->samples);
-	map_free(g->sas);
-	map_free(g->tunnels);
-	nl_close(g->nl);
-	while ((c = g->connections) != NULL) {
-		g->connections = c->next;
-		free(c);
-	}
-	config_free(g->config);
-	loop_free(g->loop);
-	aead_set_free(g->aeads);
-	ck_assert_uint_eq(secrets_used(g->secrets), 0);
-	secrets_free(g->secrets);
-	close(w->broker);
-	close(w->conf.broker);
-	snprintf(command, sizeof(command), "rm -r %.60s", w->dir);
-	ck_assert_int_eq(system(command), 0);
+	rig_free(&w->r);
 }
 
 /* One round of the daemon. */
 static void
 pump(void)
 {
-	struct gw *g = &world()->g;
+	struct gw *g = &world()->r.g;
 	struct esp_event ev;
 
 	event_base_loop(loop_base(g->loop), EVLOOP_NONBLOCK);
 	gw_drain(g, loop_now());
 	(void)worker_flush(g->worker);
 	while (worker_event(g->worker, &ev))
-		back(g, &ev);
+		rig_back(g, &ev);
 }
 
 static void
@@ -375,7 +254,7 @@ add_long_name(void)
 	    "      - {local: 192.0.2.1, remote: 203.0.113.5, inside: 169.254.12.1/30, psk-file: key}\n"
 	    "      - {local: 192.0.2.2, remote: 203.0.113.6, inside: 169.254.12.5/30, psk-file: key}\n",
 	    conf_text, name);
-	file_write(world(), "tandem.yaml", text);
+	rig_file(&world()->r, "tandem.yaml", text);
 }
 
 /* A NUL does not end a request early, and a name that was cut does not find another. */
@@ -482,6 +361,27 @@ START_TEST(a_client_that_does_not_read_waits_alone)
 }
 END_TEST
 
+/* ... and costs nothing while it waits, however much it has asked: with a full buffer libevent
+ * would call us again and again until its patience ends (30 s). */
+START_TEST(a_client_that_does_not_read_does_not_keep_us_busy)
+{
+	static const char ask[] = "{\"verb\": \"status\"}\n";
+	char asks[200 * (sizeof(ask) - 1) + 1] = "";
+	clock_t before = clock();
+	int deaf = dial();
+
+	for (int i = 0; i < 200; i++)
+		strcat(asks, ask);
+	for (int i = 0; i < 1000; i++) {
+		(void)!send(deaf, asks, sizeof(asks) - 1, MSG_NOSIGNAL);
+		pump();
+	}
+	ck_assert_int_lt((clock() - before) / CLOCKS_PER_SEC, 5);
+	close(deaf);
+	pump_for(USEC_MS(20));
+}
+END_TEST
+
 START_TEST(there_is_room_for_64)
 {
 	int fd[CONTROL_CLIENTS], more;
@@ -509,7 +409,7 @@ END_TEST
 
 START_TEST(watchers_are_told)
 {
-	struct gw *g = &world()->g;
+	struct gw *g = &world()->r.g;
 	int watcher = dial(), fd = dial();
 	json_t *e;
 
@@ -538,7 +438,7 @@ END_TEST
 /* One that does not listen is let go, from wherever the event comes. */
 START_TEST(a_watcher_that_does_not_read_is_let_go)
 {
-	struct gw *g = &world()->g;
+	struct gw *g = &world()->r.g;
 	int deaf = dial(), fd = dial();
 	char text[200];
 
@@ -566,7 +466,7 @@ END_TEST
 START_TEST(clients_may_vanish_at_any_moment)
 {
 	static const char ask[] = "{\"verb\": \"status\"}\n{\"verb\": \"watch\"}\n{\"verb\": \"status\"}\n";
-	struct gw *g = &world()->g;
+	struct gw *g = &world()->r.g;
 
 	for (size_t i = 0; i <= sizeof(ask) - 1; i++) {
 		int fd = dial();
@@ -591,20 +491,20 @@ START_TEST(a_reload_tells_all_mistakes_and_keeps_what_was)
 	int fd = dial();
 	json_t *a;
 
-	file_write(w, "tandem.yaml", "connections:\n  office:\n    preset: nix\n    colour: red\n");
+	rig_file(&w->r, "tandem.yaml", "connections:\n  office:\n    preset: nix\n    colour: red\n");
 	expect(fd, "{\"verb\": \"reload\"}", false, "mistakes; what was running goes on");
 	expect(fd, "{\"verb\": \"status\", \"target\": \"branch\"}", true, "branch/1");
-	file_write(w, "tandem.yaml", conf_text);
+	rig_file(&w->r, "tandem.yaml", conf_text);
 	put(fd, "{\"verb\": \"reload\"}\n", 19);
 	a = get_json(fd);
 	ck_assert(json_is_true(json_object_get(a, "ok")));
 	ck_assert_uint_eq(json_array_size(json_object_get(a, "errors")), 0);
 	json_decref(a);
-	ck_assert_ptr_eq(w->g.connections->conf, &w->g.config->connection[0]);
-	ck_assert_ptr_eq(w->g.connections->next->t[1].conf, &w->g.config->connection[1].tunnel[1]);
-	w->g.stopping = true;
+	ck_assert_ptr_eq(w->r.g.connections->conf, &w->r.g.config->connection[0]);
+	ck_assert_ptr_eq(w->r.g.connections->next->t[1].conf, &w->r.g.config->connection[1].tunnel[1]);
+	w->r.g.stopping = true;
 	expect(fd, "{\"verb\": \"reload\"}", false, "stopping");
-	w->g.stopping = false;
+	w->r.g.stopping = false;
 	close(fd);
 }
 END_TEST
@@ -618,21 +518,21 @@ START_TEST(a_reload_leaves_nothing_of_the_old)
 	int fd = dial();
 
 	*branch = '\0';
-	file_write(w, "tandem.yaml", text);
+	rig_file(&w->r, "tandem.yaml", text);
 	expect(fd, "{\"verb\": \"reload\"}", true, "branch: removed");
 	expect(fd, "{\"verb\": \"status\", \"target\": \"branch\"}", false, "no connection");
-	file_write(w, "tandem.yaml", conf_text);
+	rig_file(&w->r, "tandem.yaml", conf_text);
 	expect(fd, "{\"verb\": \"reload\"}", true, "branch: added");
 	snprintf(longer, sizeof(longer), "%s    hold: 7s\n    lifetime: 2h\n", text);
-	file_write(w, "tandem.yaml", longer);
+	rig_file(&w->r, "tandem.yaml", longer);
 	expect(fd, "{\"verb\": \"reload\"}", true, "office: changed and rekeyed");
 	expect(fd, "{\"verb\": \"status\"}", true, "office/2");
 	*strstr(longer, "203.0.113.2") = '1';
-	file_write(w, "tandem.yaml", longer);
+	rig_file(&w->r, "tandem.yaml", longer);
 	expect(fd, "{\"verb\": \"reload\"}", true, "office: negotiated anew");
 	expect(fd, "{\"verb\": \"status\"}", true, "103.0.113.2");
-	for (struct gw_connection *c = w->g.connections; c != NULL; c = c->next)
-		ck_assert_ptr_eq(c->conf, &w->g.config->connection[0]);
+	for (struct gw_connection *c = w->r.g.connections; c != NULL; c = c->next)
+		ck_assert_ptr_eq(c->conf, &w->r.g.config->connection[0]);
 	free(text);
 	close(fd);
 }
@@ -653,7 +553,7 @@ START_TEST(a_live_socket_is_refused_and_lives_on)
 	struct world *w = world();
 	int fd;
 
-	ck_assert_ptr_null(control_new(&w->g, w->socket));
+	ck_assert_ptr_null(control_new(&w->r.g, w->socket));
 	fd = dial();
 	expect(fd, "{\"verb\": \"version\"}", true, "version");
 	close(fd);
@@ -671,7 +571,7 @@ START_TEST(a_stranger_is_hung_up_on)
 	if (geteuid() != 0)
 		return;			/* nobody else to be */
 	ck_assert_int_eq(chmod(w->socket, 0666), 0);
-	ck_assert_int_eq(chmod(w->dir, 0755), 0);
+	ck_assert_int_eq(chmod(w->r.dir, 0755), 0);
 	pid = fork();
 	if (pid == 0) {
 		const char q[] = "{\"verb\": \"version\"}\n";
@@ -709,18 +609,18 @@ START_TEST(a_stale_socket_is_replaced_but_no_file)
 	char path[150], too_long[200];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%.60s/stale.sock", w->dir);
+	snprintf(path, sizeof(path), "%.60s/stale.sock", w->r.dir);
 	stale_socket(path);
-	c = control_new(&w->g, path);
+	c = control_new(&w->r.g, path);
 	ck_assert_ptr_nonnull(c);
 	control_free(c);
-	ck_assert_ptr_null(control_new(&w->g, w->conf.config_path));
-	ck_assert_int_eq(stat(w->conf.config_path, &st), 0);
+	ck_assert_ptr_null(control_new(&w->r.g, w->r.conf.config_path));
+	ck_assert_int_eq(stat(w->r.conf.config_path, &st), 0);
 	memset(too_long, 'x', sizeof(too_long));
 	memcpy(too_long, "/tmp/", 5);
 	too_long[108] = '\0';
-	ck_assert_ptr_null(control_new(&w->g, too_long));
-	ck_assert_ptr_null(control_new(&w->g, "/proc/nowhere/at.all"));
+	ck_assert_ptr_null(control_new(&w->r.g, too_long));
+	ck_assert_ptr_null(control_new(&w->r.g, "/proc/nowhere/at.all"));
 }
 END_TEST
 
@@ -767,6 +667,7 @@ fill(TCase *t)
 	tcase_add_test(t, many_requests_in_one_go_are_answered_in_order);
 	tcase_add_test(t, a_line_has_a_bound);
 	tcase_add_test(t, a_client_that_does_not_read_waits_alone);
+	tcase_add_test(t, a_client_that_does_not_read_does_not_keep_us_busy);
 	tcase_add_test(t, there_is_room_for_64);
 	tcase_add_test(t, watchers_are_told);
 	tcase_add_test(t, a_watcher_that_does_not_read_is_let_go);

@@ -86,66 +86,12 @@ START_TEST(durations_read_and_print)
 }
 END_TEST
 
-static char *
-file_text(const char *path)
-{
-	static char text[65536];
-	FILE *f = fopen(path, "r");
-	size_t len;
-
-	ck_assert_msg(f != NULL, "%s: run from the top of the tree", path);
-	len = fread(text, 1, sizeof(text) - 1, f);
-	text[len] = '\0';
-	fclose(f);
-	return text;
-}
-
-static void
-file_has_keys(const char *path, enum keys_format format)
-{
-	char *printed = NULL;
-	size_t len;
-	FILE *to = open_memstream(&printed, &len);
-
-	keys_print(to, format);
-	fclose(to);
-	ck_assert_msg(strstr(file_text(path), printed) != NULL,
-	    "%s is not what the table of keys says; it should have:\n%s", path, printed);
-	free(printed);
-}
-
-START_TEST(the_documentation_is_the_table)
-{
-	file_has_keys("docs/configuration.md", KEYS_MARKDOWN);
-	file_has_keys("gateway/tandem.yaml.5", KEYS_MAN);
-}
-END_TEST
-
-START_TEST(the_table_prints_every_key_for_people)
-{
-	char *printed = NULL, line[64];
-	size_t len;
-	FILE *to = open_memstream(&printed, &len);
-
-	keys_print(to, KEYS_TEXT);
-	fclose(to);
-	for (size_t i = 0; i < KEY_N; i++) {
-		snprintf(line, sizeof(line), "\n  %s", keys[i].name);
-		ck_assert_msg(strstr(printed, line) != NULL, "%s", keys[i].name);
-		ck_assert_ptr_nonnull(strstr(printed, keys[i].doc));
-	}
-	free(printed);
-}
-END_TEST
-
 static void
 fill(TCase *t)
 {
 	tcase_add_test(t, every_row_of_the_table_is_whole);
 	tcase_add_test(t, every_default_is_a_good_value);
 	tcase_add_test(t, durations_read_and_print);
-	tcase_add_test(t, the_documentation_is_the_table);
-	tcase_add_test(t, the_table_prints_every_key_for_people);
 }
 
 UNIT_MAIN("gateway/keys", fill)

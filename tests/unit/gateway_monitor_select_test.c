@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Of gateway/monitor_select.c, and monitor_tunnel.c: what IKE, kernel and peer say of a tunnel. */
 #include "tests/unit/gateway_monitor_world.h"
 
 /* ---- what IKE, the kernel and the peer say ----------------------------------------------- */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Of gateway/monitor_ask.c (silence, questions, verdicts), and monitor.c around it. */
 #include "tests/unit/gateway_monitor_world.h"
 
 static int

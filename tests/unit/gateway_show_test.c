@@ -17,6 +17,7 @@ static const char status_text[] =
 "     \"local\": \"192.0.2.1:4500\", \"remote\": \"198.51.100.1:4500\", \"verdict\": \"up\","
 "     \"verdict_reason\": \"\", \"ike\": \"aes256gcm16-sha384-ecp384\", \"esp\": \"aes256gcm16\","
 "     \"esn\": true, \"nat_local\": false, \"bytes_in\": 1234567, \"bytes_out\": 999,"
+"     \"sequence_gaps\": 17,"
 "     \"last_in_s\": 0.0123, \"rtt_ms\": 12.345, \"jitter_ms\": 0.5, \"loss_percent\": 0.1,"
 "     \"rekey_in_s\": 2500.0, \"ike_rekey_in_s\": 200000.0},"
 "    {\"name\": \"office/2\", \"index\": 2, \"state\": \"up\", \"since_s\": 7200.0, \"live\": false,"
@@ -31,7 +32,7 @@ static const char status_text[] =
 "    {\"name\": \"branch/1\", \"index\": 1, \"state\": \"down\", \"since_s\": 5.0, \"live\": false,"
 "     \"local\": \"192.0.2.1\", \"remote\": \"198.51.100.9\", \"verdict\": \"down\","
 "     \"reason\": \"no answer from the peer\", \"next_try_in_s\": 3.2}]}],"
-" \"drops\": {\"in-replay\": 3, \"out-no-tunnel\": 12},"
+" \"drops\": {\"in-replay\": 3, \"in-probe\": 7, \"out-no-tunnel\": 12},"
 " \"findings\": [{\"severity\": \"warning\", \"what\": \"forwarding is off\","
 "   \"command\": \"sysctl -w net.ipv4.ip_forward=1\"}]}";
 
@@ -43,7 +44,7 @@ static const char golden[] =
 "  failovers  2, last 1 h 6 min ago: tunnel 2: no answer to 3 questions in 310 ms\n"
 "  tunnel 1   up 60 s  carries traffic  192.0.2.1:4500 -> 198.51.100.1:4500\n"
 "    suite      aes256gcm16-sha384-ecp384   ESP aes256gcm16 (ESN)\n"
-"    traffic    in 1.2 MB, out 999 B, last heard 12 ms\n"
+"    traffic    in 1.2 MB, out 999 B, last heard 12 ms, 17 packets never came\n"
 "    path       round trip 12.35 ms, jitter 0.50 ms, loss 0.1 %\n"
 "    rekey      Child SA in 41 min, IKE SA in 2 d 7 h\n"
 "  tunnel 2   up 2 h 0 min  standby  192.0.2.1:4500 -> 203.0.113.1:4500  dead\n"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Of tun/netlink.c and netlink_route.c. */
 #include "unit.h"
 
 #include <errno.h>
@@ -87,21 +88,21 @@ END_TEST
 static bool
 lists(const char *text)
 {
-	struct ip ip, all[16];
+	struct prefix all[16];
+	struct ip ip;
 	int n = nl_address_list(nl, all, 16);
 
 	ck_assert(ip_parse(text, &ip) && n >= 0 && n <= 16);
 	for (int i = 0; i < n; i++)
-		if (ip_equal(&all[i], &ip))
-			return true;
+		if (ip_equal(&all[i].ip, &ip))
+			return all[i].len == (ip.family == AF_INET ? 24 : 64);
 	return false;
 }
 
 /* Both families in one list, which is counted whole where there is no room for it. */
 START_TEST(all_addresses_are_listed)
 {
-	struct prefix p;
-	struct ip one;
+	struct prefix p, one;
 	int n;
 
 	if (!own_netns())
@@ -397,7 +398,7 @@ churn(void)
  */
 START_TEST(a_torn_list_is_read_again)
 {
-	static struct ip list[2 * LONG];
+	static struct prefix list[2 * LONG];
 	unsigned whole = 0;
 	struct prefix p;
 	pid_t other;

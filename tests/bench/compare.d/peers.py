@@ -163,6 +163,52 @@ class TandemNull(Tandem):
         self.binary = program_of(self.options.null, "tandem-bench")
 
 
+class TandemCrowd(Tandem):
+    """The same with so many more tunnels, up and idle, in pairs between the second uplinks."""
+
+    tunnels = 0
+    here = "198.18.0.1"
+
+    @staticmethod
+    def there(n):
+        return f"198.19.{n // 200 + 1}.{n % 200 + 1}"
+
+    def configuration(self, side):
+        """Tunnel n of the crowd: from its own address at b, which opens, to the one at a: what
+        comes from one source at once has a quota."""
+        text = [super().configuration(side)]
+        for c in range(self.tunnels // 2):
+            net = f"172.{(16 if side == 'b' else 24) + c // 256}.{c % 256}.0/24"
+            text.append(f"  idle{c}:\n    preset: tandem\n    mode: {'start' if side == 'b' else 'add'}\n"
+                        f"    retry-max: 2s\n    networks: [{net}]\n    tunnels:\n")
+            for n in (2 * c, 2 * c + 1):
+                mine, theirs = (self.here, self.there(n))[::1 if side == "a" else -1]
+                inside = f"169.254.{100 + n // 64}.{n % 64 * 4 + (1 if side == 'a' else 2)}/30"
+                text.append(f"      - {{local: {mine}, remote: {theirs}, inside: {inside}, "
+                            "psk-file: psk}\n")
+        return "".join(text)
+
+    def start(self):
+        # Behind one neighbour: the kernel keeps 1,024 of them for all namespaces together.
+        self.net.ip("gw-a", f"addr add {self.here}/32 dev lo", f"route add 198.19.0.0/16 via {UP2['b']}")
+        self.net.ip("gw-b", f"route add {self.here}/32 via {UP2['a']}",
+                    *(f"addr add {self.there(n)}/32 dev lo" for n in range(self.tunnels)))
+        super().start()
+        lib.wait_for(f"all {self.tunnels} idle tunnels", lambda: all(
+            t["state"] == "up" for g in self.gateways.values()
+            for c in g.status()["connections"] for t in c["tunnels"]), 60, 0.5)
+
+
+class Tandem100(TandemCrowd):
+    tunnels = 98
+    what = "Tandem with 100 tunnels in all"
+
+
+class Tandem1000(TandemCrowd):
+    tunnels = 1000
+    what = "Tandem with 1,000 idle tunnels beside the busy one"
+
+
 # ---- WireGuard in userspace ----------------------------------------------------------------------
 
 def x25519():
@@ -343,6 +389,8 @@ TABLE = {
     "tandem": Tandem,
     "tandem-aes128": TandemAes128,
     "tandem-chacha": TandemChacha,
+    "tandem-100": Tandem100,
+    "tandem-1000": Tandem1000,
     "wireguard-go-13": WireGuard13,
     "wireguard-go-12": WireGuard12,
     "wireguard-go": WireGuard,
@@ -350,7 +398,7 @@ TABLE = {
     "openvpn": OpenVpn,
 }
 # Names of namespaces and devices are short.
-TAG = {"tandem-aes128": "t128", "tandem-chacha": "tcha", "wireguard-go-13": "wg13",
+TAG = {"tandem-aes128": "t128", "tandem-chacha": "tcha", "tandem-100": "t100", "tandem-1000": "t1k", "wireguard-go-13": "wg13",
        "wireguard-go-12": "wg12", "wireguard-go": "wg", "strongswan": "swan", "openvpn": "ovpn"}
 
 

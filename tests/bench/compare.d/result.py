@@ -1,12 +1,24 @@
 """From cells to a verdict: medians, spreads, ratios and goals.  Plain dicts in, plain dicts out."""
 
 import statistics
+import typing
 
 US = "tandem"
 WIREGUARD = ("wireguard-go-13", "wireguard-go-12", "wireguard-go")
 
-# row, figure, against whom, the least (or with "<=" the most) ratio of ours to theirs
-GOALS = (
+
+
+class Goal(typing.NamedTuple):
+    row: str
+    figure: str
+    against: str | None
+    sense: str                  # ">=": at least `bound`, "<=": at most
+    bound: float
+    ours: str = US
+    kind: str = "ratio"         # of ours to theirs; "more": than theirs; "value": ours alone
+
+
+GOALS = tuple(Goal(*words) for words in (
     ("tcp1", "gbit", "wireguard-go-13", ">=", 6),
     ("tcp1", "gbit", "wireguard-go-12", ">=", 12),
     ("tcp1", "gbit", "strongswan", ">=", 30),
@@ -18,7 +30,13 @@ GOALS = (
     ("bidir", "gbit", "wireguard-go-13", ">=", 6.5),
     ("udp64", "pps", "the better wireguard-go", ">=", 3.5),
     ("udp1400", "pps", "the better wireguard-go", ">=", 6),
-)
+    ("ping", "rtt_us", "null", "<=", 60, US, "more"),
+    ("idle", "cpu_percent", None, "<=", 0.5, "tandem-100", "value"),
+    ("tcp1", "gbit", US, ">=", 0.97, "tandem-1000"),
+    ("tcp1", "cpu_ns_byte", US, "<=", 1.03, "tandem-1000"),
+    ("udp1400", "pps", US, ">=", 0.97, "tandem-1000"),
+    ("udp1400", "cpu_ns_packet", US, "<=", 1.03, "tandem-1000"),
+))
 # Where the load generator was the limit, this decides instead, by the goal's inverse.
 INSTEAD = {"pps": "cpu_ns_packet"}
 
@@ -74,19 +92,29 @@ def ratios(middle, main):
     return table
 
 
+def judged(middle, ours, whom, row, key, kind):
+    """The value that a goal is about; None where one side has no figure."""
+    mine = figure(middle, ours, row, key)
+    if kind == "value":
+        return mine
+    theirs = figure(middle, whom, row, key)
+    if kind == "more":
+        return mine - theirs if mine is not None and theirs is not None else None
+    return ratio(mine, theirs)
+
+
 def one_goal(middle, goal):
-    row, key, against, sense, bound = goal
-    whom = better_wireguard(middle, row, key) if against.startswith("the better") else against
-    if whom is None or figure(middle, US, row, key) is None:
-        return None
-    if key in INSTEAD and figure(middle, US, row, "source_is_limit"):
+    row, key, against, sense, bound, ours, kind = goal
+    best = against is not None and against.startswith("the better")
+    whom = better_wireguard(middle, row, key) if best else against
+    if kind == "ratio" and key in INSTEAD and figure(middle, ours, row, "source_is_limit"):
         key, sense, bound = INSTEAD[key], "<=", 1 / bound
-    value = ratio(figure(middle, US, row, key), figure(middle, whom, row, key))
+    value = judged(middle, ours, whom, row, key, kind)
     if value is None:
         return None
     met = value >= bound if sense == ">=" else value <= bound
-    return {"row": row, "figure": key, "against": whom, "ratio": value, "sense": sense,
-            "goal": bound, "met": met}
+    return {"row": row, "figure": key, "ours": ours, "against": whom, "kind": kind, "value": value,
+            "sense": sense, "goal": bound, "met": met}
 
 
 def goals(middle):

@@ -254,13 +254,25 @@ def memory(contender, tools, seconds):
     return {"rss_kb": sum(rss for rss, _ in both) / 2, "pss_kb": sum(pss for _, pss in both) / 2}
 
 
+def idle(contender, tools, seconds):
+    """Processor time of a gateway that carries nothing, in percent of a core: the worse of the two."""
+    time.sleep(1)                       # what the row before has left
+    meter, began = Meter(contender.net), time.monotonic()
+    time.sleep(max(10, 3 * seconds))
+    spent, lasted = meter.done(), time.monotonic() - began
+    if spent["a"] is None or spent["b"] is None:
+        return {"cpu_percent": None}
+    return {"cpu_percent": 100 * max(spent["a"], spent["b"]) / lasted,
+            "cpu_a_percent": 100 * spent["a"] / lasted, "cpu_b_percent": 100 * spent["b"] / lasted}
+
+
 TABLE = {"tcp1": tcp1, "tcp4": tcp4, "bidir": bidir, "udp64": udp64, "udp512": udp512,
-         "udp1400": udp1400, "gso1350": gso1350, "ping": ping, "memory": memory}
-USUAL = [name for name in TABLE if name != "gso1350"]
+         "udp1400": udp1400, "gso1350": gso1350, "ping": ping, "memory": memory, "idle": idle}
+USUAL = [name for name in TABLE if name not in ("gso1350", "idle")]
 
 # What a row is read by: its main figure, and its processor time.
 MAIN = {"tcp1": "gbit", "tcp4": "gbit", "bidir": "gbit", "udp64": "pps", "udp512": "pps",
-        "udp1400": "pps", "gso1350": "pps", "ping": "rtt_us", "memory": "rss_kb"}
+        "udp1400": "pps", "gso1350": "pps", "ping": "rtt_us", "memory": "rss_kb", "idle": "cpu_percent"}
 
 
 def measure(name, contender, tools, seconds):

@@ -10,6 +10,7 @@ BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 NAMES = {"none": "no VPN, kernel routing", "null": "Tandem, null cipher (ceiling)",
          "tandem": "Tandem, AES-256-GCM", "tandem-aes128": "Tandem, AES-128-GCM",
          "tandem-chacha": "Tandem, ChaCha20-Poly1305",
+         "tandem-100": "Tandem, 100 tunnels", "tandem-1000": "Tandem, 1,000 idle tunnels",
          "wireguard-go-13": "wireguard-go, Debian 13", "wireguard-go-12": "wireguard-go, Debian 12",
          "wireguard-go": "wireguard-go", "strongswan": "strongSwan kernel-libipsec",
          "openvpn": "OpenVPN 2.6"}
@@ -39,6 +40,7 @@ COLUMNS = (
     ("in", "tcp1", "cpu_in_ns_byte", short),
     ("ping, us", "ping", "rtt_us", plain(0)),
     ("RSS, MB", "memory", "rss_kb", plain(0, 1e-3)),
+    ("idle, % of a core", "idle", "cpu_percent", plain(2)),
 )
 
 
@@ -92,10 +94,13 @@ def markdown_table(lines):
 
 
 def goal_line(goal):
-    sense, bound = goal["sense"], goal["goal"]
-    wanted = f"1/{1 / bound:.3g}" if bound < 0.5 else f"{bound:g}"
-    return (f"{'met   ' if goal['met'] else 'MISSED'} {goal['row']} {goal['figure']} against "
-            f"{goal['against']}: {goal['ratio']:.2f}, goal {sense} {wanted}")
+    sense, bound, kind = goal["sense"], goal["goal"], goal.get("kind", "ratio")
+    value = goal["value"] if "value" in goal else goal["ratio"]
+    wanted = f"1/{1 / bound:.3g}" if bound < 0.5 and kind == "ratio" else f"{bound:g}"
+    who = f" of {goal['ours']}" if goal.get("ours", US) != US else ""
+    words = {"ratio": f" against {goal['against']}", "more": f" above {goal['against']}", "value": ""}
+    return (f"{'met   ' if goal['met'] else 'MISSED'} {goal['row']} {goal['figure']}{who}{words[kind]}: "
+            f"{value:.2f}, goal {sense} {wanted}")
 
 
 def conditions(result):
