@@ -42,13 +42,12 @@
  *     SIGCHLD: exit with its code <------- exit
  *
  * The broker has one thread and reads nothing but the engine's messages, signals and answers of
- * its own kernel.  It never waits for the engine: an answer that does not fit into the socket
- * is kept and no further request is read until it went.
+ * its own kernel; whoever connects to the claim is hung up on.  It never waits for the engine: an
+ * answer that does not fit into the socket is kept and no further request is read until it went.
  *
- * Capabilities.  The broker works with CAP_NET_ADMIN (devices, links, routes, net sysctls,
- * SO_MARK, forced buffers) and CAP_NET_BIND_SERVICE (port 500).  CAP_NET_RAW is not needed:
- * there is no raw socket, and SO_BINDTODEVICE on a new socket is free since Linux 5.7.  It
- * keeps CAP_DAC_READ_SEARCH without using it (permitted, not effective) because each new engine
+ * Capabilities.  The broker works with CAP_NET_ADMIN (devices, links, routes, net sysctls, forced
+ * buffers) and CAP_NET_BIND_SERVICE (port 500).  CAP_NET_RAW is not needed: there is no raw
+ * socket.  It keeps CAP_DAC_READ_SEARCH without using it (permitted, not effective) because each new engine
  * must be given it: the configuration and its key files may belong to somebody else than root.
  */
 #define CAPS_WORK	(CLAIM_CAP_BIT(CAP_NET_ADMIN) | CLAIM_CAP_BIT(CAP_NET_BIND_SERVICE))
@@ -229,6 +228,9 @@ engine_kill(struct broker *b, const char *why)
 	log_event(LOG_LEVEL_ERROR, "engine-killed", "pid=%d what=\"%s\"", (int)b->engine, why);
 	(void)kill(b->engine, SIGKILL);
 	b->kill_at = USEC_NEVER;
+	if (b->sock >= 0)
+		close(b->sock);			/* what it has still asked for is not carried out */
+	b->sock = -1;
 }
 
 /* ---- requests ---------------------------------------------------------------------------- */
@@ -445,13 +447,14 @@ wait_for_devices(struct broker *b)
 {
 	struct pollfd p = { .fd = b->signals, .events = POLLIN };
 	usec_t begin = clock_now(), said = begin, now = begin;
-	char one[IFNAMSIZ];
-	unsigned left;
+	struct record_wait wait = { .since = begin };
+	char one[IFNAMSIZ] = "?";
+	int left;
 
-	while ((left = record_leftovers(&b->record, one)) > 0 &&
-	    now - begin < BROKER_DEVICE_PATIENCE) {
-		if (now == begin || now - said >= USEC_S(1)) {
-			log_event(LOG_LEVEL_NOTICE, "waiting", "devices=%u one=%s what=\"left by a daemon that "
+	/* Links that come and go may tear every look at them: then nothing is known. */
+	while (record_wait(&wait, left = record_leftovers(&b->record, one), now)) {
+		if (left > 0 && (now == begin || now - said >= USEC_S(1))) {
+			log_event(LOG_LEVEL_NOTICE, "waiting", "devices=%d one=%s what=\"left by a daemon that "
 			    "was killed; until the kernel has removed them\"", left, one);
 			said = now;
 		}
@@ -460,8 +463,11 @@ wait_for_devices(struct broker *b)
 		now = clock_now();
 	}
 	if (left > 0)
-		log_event(LOG_LEVEL_WARN, "devices-held", "devices=%u one=%s what=\"of our link group and held "
+		log_event(LOG_LEVEL_WARN, "devices-held", "devices=%d one=%s what=\"of our link group and held "
 		    "by another process; left alone\"", left, one);
+	else if (left < 0)
+		log_event(LOG_LEVEL_WARN, "devices-unknown", "error=\"%s\" what=\"whether a daemon that was "
+		    "killed has left devices\"", strerror(-left));
 }
 
 /* The directory and those above it that are not there yet. */
@@ -507,6 +513,7 @@ prepare(struct broker *b)
 		return fail("start-refused", "capabilities", err);
 	if ((err = record_init(&b->record, b->state)) != 0)
 		return fail("start-refused", "netlink", err);
+	memcpy(b->record.port, b->conf->port, sizeof(b->record.port));
 	record_adopt(&b->record);
 	wait_for_devices(b);
 	if ((err = engine_start(b, clock_now())) != 0)
@@ -530,8 +537,9 @@ on_time(struct broker *b, usec_t now)
 static void
 loop(struct broker *b)
 {
-	struct pollfd p[2];
+	struct pollfd p[3];
 	usec_t now = clock_now(), next;
+	bool deaf = false;
 	int ms;
 
 	while (!b->over) {
@@ -539,12 +547,14 @@ loop(struct broker *b)
 		ms = next == USEC_NEVER ? -1 : next <= now ? 0 : (int)((next - now) / 1000 + 1);
 		p[0] = (struct pollfd){ .fd = b->signals, .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = b->sock, .events = b->out_full ? POLLOUT : POLLIN };
-		(void)poll(p, 2, ms);
+		p[2] = (struct pollfd){ .fd = deaf ? -1 : b->claim, .events = POLLIN };
+		(void)poll(p, 3, ms);
 		now = clock_now();
 		if (p[1].revents != 0 && b->sock >= 0)
 			talk(b, now);
 		if (p[0].revents != 0)
 			on_signals(b, now);
+		deaf = p[2].revents != 0 && !claim_answer(b->claim);	/* till something else happens */
 		on_time(b, now);
 	}
 }

@@ -2,6 +2,8 @@
 #ifndef TANDEM_GATEWAY_BROKER_H
 #define TANDEM_GATEWAY_BROKER_H
 
+#include <stdint.h>
+
 /*
  * The privileged process: it forks the engine, carries out its requests to the host (tun/host.h)
  * and starts it again when it dies.  What it guarantees is written in docs/privilege.md.
@@ -13,6 +15,7 @@ struct broker_conf {
 	int (*engine)(int sock, void *arg);
 	void *arg;
 	const char *state_dir;		/* made, with its parents, when it is not there */
+	uint16_t port[2];		/* below 1024 the engine may open these and 500 only */
 	const char *lock;		/* lock file of this state_dir, holds our pid; NULL: none */
 };
 
@@ -36,6 +39,7 @@ int	broker_run(const struct broker_conf *conf);
 #define BROKER_BACKOFF_MAX	USEC_S(5)
 #define BROKER_SETTLED		USEC_S(10)
 #define BROKER_STOP_PATIENCE	USEC_S(10)
-#define BROKER_DEVICE_PATIENCE	USEC_S(10)	/* at start: devices of a crash vanish */
+/* At start: devices of a crash vanish.  So long after the last of them that was seen to go. */
+#define BROKER_DEVICE_PATIENCE	USEC_S(10)
 
 #endif

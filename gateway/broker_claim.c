@@ -42,30 +42,65 @@ holder(const struct sockaddr_un *at, socklen_t len, struct ucred *who)
 
 #define LEAVING_LOOKS	3000			/* a minute: the kernel closes 50 devices a second */
 #define LEAVING_STEP	(20 * 1000 * 1000)	/* ns */
-#define LEAVING_SAY	50			/* steps until a word about it is due */
+#define LEAVING_ASK	50			/* steps until a holder that leaves is asked again who it is, */
+						/* and until a word about it is due */
+#define SILENT_LOOKS	50			/* a second: a broker listens as soon as it has the name */
+#define CLAIM_BACKLOG	128
+
+/* Is the one with these credentials there for certain?  One in another process namespace (pid 0)
+ * cannot be asked. */
+static bool
+is_alive(const struct ucred *who)
+{
+	return who->pid == 0 || kill(who->pid, 0) == 0 || errno != ESRCH;
+}
+
+static bool
+is_squatter(const struct ucred *who)
+{
+	return who->uid != 0 && who->uid != geteuid();
+}
 
 /*
- * Bind and listen: 0, or -errno.  The name may be held by the engine of a broker that was killed
- * a moment ago: it is on its way out and still has the ports, so it is waited for.
+ * Bind and listen: 0, or -errno; -EADDRINUSE: a broker has it; -ECONNREFUSED: somebody who is
+ * none, see *who (pid -1: it does not listen, so it is not known who).  The name may be held by the engine of
+ * a broker that was killed a moment ago: it is on its way out and still has the ports, so it is
+ * waited for.  Nobody accepts for that one: it is not asked at each look, or its queue would fill.
  */
 static int
 take(int fd, const struct sockaddr_un *at, socklen_t len, struct ucred *who)
 {
 	const struct timespec step = { .tv_nsec = LEAVING_STEP };
+	int silent = 0;
 
+	who->pid = -1;
 	for (int i = 0;; i++) {
 		if (bind(fd, (const struct sockaddr *)at, len) == 0)
-			return listen(fd, 8) == 0 ? 0 : -errno;
+			return listen(fd, CLAIM_BACKLOG) == 0 ? 0 : -errno;
 		if (errno != EADDRINUSE || i == LEAVING_LOOKS)
 			return -errno;
-		if (holder(at, len, who) == 0 && (who->pid == 0 || kill(who->pid, 0) == 0 ||
-		    errno != ESRCH))
-			return -EADDRINUSE;
-		if (i == LEAVING_SAY)
+		if ((who->pid < 0 || i % LEAVING_ASK == 0) && holder(at, len, who) == 0 &&
+		    (is_squatter(who) || is_alive(who)))
+			return is_squatter(who) ? -ECONNREFUSED : -EADDRINUSE;
+		if (who->pid < 0 && ++silent == SILENT_LOOKS)
+			return -ECONNREFUSED;
+		if (i == LEAVING_ASK)
 			log_event(LOG_LEVEL_NOTICE, "waiting", "pid=%d what=\"for the engine of a daemon that was "
 			    "killed to be gone\"", (int)who->pid);
 		nanosleep(&step, NULL);
 	}
+}
+
+static void
+squatted(const struct ucred *who)
+{
+	if (who->pid < 0)
+		log_event(LOG_LEVEL_WARN, "claim-squatted", "what=\"somebody holds our name in the network "
+		    "namespace and does not listen, so it is no broker; going on without the claim\"");
+	else
+		log_event(LOG_LEVEL_WARN, "claim-squatted", "pid=%d uid=%u what=\"this process holds our "
+		    "name in the network namespace and is no broker; going on without the claim\"",
+		    (int)who->pid, (unsigned)who->uid);
 }
 
 int
@@ -73,11 +108,11 @@ claim_netns(int *fd, char *why, size_t cap)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	socklen_t len = offsetof(struct sockaddr_un, sun_path) + 1 + sizeof(CLAIM_NAME) - 1;
-	struct ucred who = { .pid = 0 };
+	struct ucred who;
 	int err;
 
 	memcpy(at.sun_path + 1, CLAIM_NAME, sizeof(CLAIM_NAME) - 1);
-	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (*fd < 0)
 		return -errno;
 	err = take(*fd, &at, len, &who);
@@ -85,19 +120,30 @@ claim_netns(int *fd, char *why, size_t cap)
 		return 0;
 	close(*fd);
 	*fd = -1;
-	if (err != -EADDRINUSE) {
-		snprintf(why, cap, "cannot claim the network namespace: %s", strerror(-err));
-		return err;
-	}
-	if (who.pid != 0 && who.uid != 0 && who.uid != geteuid()) {
-		log_event(LOG_LEVEL_WARN, "claim-squatted", "pid=%d uid=%u what=\"this process holds our "
-		    "name in the network namespace and is no broker; going on without the claim\"",
-		    (int)who.pid, (unsigned)who.uid);
+	if (err == -ECONNREFUSED) {
+		squatted(&who);
 		return 0;
 	}
-	snprintf(why, cap, "another Tandem runs in this network namespace already (process %d); "
-	    "one instance a namespace", (int)who.pid);
+	if (err != -EADDRINUSE)
+		snprintf(why, cap, "cannot claim the network namespace: %s", strerror(-err));
+	else if (who.pid == 0)
+		snprintf(why, cap, "another Tandem runs in this network namespace already (in another process "
+		    "namespace); one instance a namespace");
+	else
+		snprintf(why, cap, "another Tandem runs in this network namespace already (process %d); "
+		    "one instance a namespace", (int)who.pid);
 	return err;
+}
+
+bool
+claim_answer(int fd)
+{
+	int asker = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (asker < 0)
+		return errno == EAGAIN;
+	close(asker);
+	return true;
 }
 
 int

@@ -18,13 +18,18 @@
  * one instance in it.  The claim is a name in the namespace's own abstract socket space: it
  * goes with the last process that has the descriptor (broker and engine), however those end,
  * and no other namespace sees it.  An engine whose broker was killed is waited for, up to a minute.
- * A holder that is neither root nor us is no broker but a squatter; then the claim is done
- * without (logged).
+ *
+ * Any user may bind the name.  A holder that is neither root nor us, and one that does not answer
+ * for a second (a broker listens as soon as it has the name, and accepts), is no broker but a
+ * squatter: it must not keep us from starting, so then the claim is done without (logged).
  *
  * Returns the descriptor that holds it (-1 in *fd when done without) and 0; or -EADDRINUSE with
  * a sentence in `why`, or another -errno.
  */
 int	claim_netns(int *fd, char *why, size_t cap);
+/* Somebody asks who has the claim (`fd` is readable): that we are there is all there is to know.
+ * False: not now, no descriptor is free; it is readable still. */
+bool	claim_answer(int fd);
 /* Lock the file (made when it is not there, with our pid in it) for the life of *fd.  0 or -errno;
  * -EWOULDBLOCK: `why` says who has it. */
 int	claim_lock(const char *path, int *fd, char *why, size_t cap);

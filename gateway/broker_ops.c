@@ -37,8 +37,6 @@ judge_address(const struct host_request *q)
 	if (ip_is_any(&q->prefix.ip) || (family == AF_INET && (b[0] >= 224 || b[0] == 127)) ||
 	    (family == AF_INET6 && b[0] == 0xff))
 		return "not the address of a host";
-	if (q->peer.family != AF_UNSPEC && q->peer.family != family)
-		return "peer address of the other family";
 	return judge_name(q->name);
 }
 
@@ -52,15 +50,24 @@ judge_route(const struct host_request *q)
 		return "no prefix";
 	if (!prefix_parse(prefix_str(&q->prefix, text), true, &clean))
 		return "host bits are set in the prefix";
-	if (q->source.family != AF_UNSPEC && q->source.family != q->prefix.ip.family)
-		return "source address of the other family";
 	if (!q->unreachable)
 		return q->metric == HOST_GUARD_METRIC ? "this metric is for guards" : judge_name(q->name);
 	if (q->name[0] != '\0')
 		return "a guard has no device";
-	if (q->prefix.len == 0)
+	if (host_is_default(&q->prefix))
 		return "never a guard for a default route: it would cut the host off";
 	return q->metric != HOST_GUARD_METRIC && q->metric != 0 ? "not the metric of a guard" : NULL;
+}
+
+/* Sockets of one address or one device are for a configuration that binds; there is none yet. */
+static const char *
+judge_socket(const struct host_request *q)
+{
+	if (q->local.ip.family == AF_UNSPEC || q->local.port == 0)
+		return "no family or no port";
+	if (q->slots == 1)
+		return "a set is control's socket and one a worker at least";
+	return q->name[0] != '\0' || !ip_is_any(&q->local.ip) ? "not the wildcard address" : NULL;
 }
 
 static const char *
@@ -92,18 +99,13 @@ broker_judge(const struct host_request *q)
 			return "MTU out of range (68 to 65535)";
 		return judge_name(q->name);
 	case HOST_ADDR_ADD:
-	case HOST_ADDR_DEL:
 		return judge_address(q);
 	case HOST_ROUTE_ADD:
 	case HOST_ROUTE_DEL:
 		return judge_route(q);
 	case HOST_UDP_OPEN:
 	case HOST_UDP_CLOSE:
-		if (q->local.ip.family == AF_UNSPEC || q->local.port == 0)
-			return "no family or no port";
-		if (q->slots == 1)
-			return "a set is control's socket and one a worker at least";
-		return q->name[0] != '\0' ? judge_name(q->name) : NULL;
+		return judge_socket(q);
 	case HOST_SYSCTL_SET:
 		return judge_sysctl(q);
 	case HOST_LIST:
@@ -142,9 +144,10 @@ own_device(struct record *r, const struct host_request *q, struct host_answer *a
 {
 	struct record_object *x = record_device(r, q->name);
 
-	if (x == NULL)
-		refuse(a, -ENODEV, "%s is not a device of ours", q->name);
-	return x;
+	if (x != NULL && record_is_ours(x))
+		return x;
+	refuse(a, -ENODEV, "%s is not a device of ours", q->name);
+	return NULL;
 }
 
 /* Answer with what is kept: a descriptor goes along as a copy. */
@@ -183,21 +186,29 @@ do_tun_queue(struct record *r, const struct host_request *q, struct host_answer 
 	}
 }
 
+/* Not by closing alone: the engine may still hold its copy.  By index, not by name: a device of
+ * that name may be another one by now; and only while ours is attached. */
+static void
+drop_device(struct record *r, struct record_object *x)
+{
+	if (tun_alive(x->fd) == 0)
+		(void)nl_link_del(r->nl, x->ifindex);
+	record_forget_device(r, x->what.name);
+}
+
 static void
 do_tun_open(struct record *r, const struct host_request *q, struct host_answer *a)
 {
 	struct record_object *x = record_device(r, q->name);
-	bool alive = x != NULL && tun_alive(x->fd) == 0;
+	bool ours = x != NULL && record_is_ours(x);
 	int err, fd;
 
-	if (alive && x->what.slots == q->slots) {
+	if (ours && x->what.slots == q->slots) {
 		give(x, a, true);
 		return;
 	}
-	if (alive)
-		(void)nl_link_del(r->nl, x->ifindex);	/* with other queues it is another device */
 	if (x != NULL)
-		record_forget_device(r, q->name);
+		drop_device(r, x);	/* deleted or renamed under us, or with other queues */
 	if (!record_room(r, true)) {
 		full(a);
 		return;
@@ -232,11 +243,7 @@ do_tun_close(struct record *r, const struct host_request *q, struct host_answer 
 		refuse(a, -ENOENT, "%s is not a device of ours", q->name);
 		return;
 	}
-	/* Not by closing alone: the engine may still hold its copy.  By index, not by name: a
-	 * device of that name may be another one by now; and only while ours is attached. */
-	if (tun_alive(x->fd) == 0)
-		(void)nl_link_del(r->nl, x->ifindex);
-	record_forget_device(r, q->name);
+	drop_device(r, x);
 }
 
 static void
@@ -261,28 +268,23 @@ do_link_set(struct record *r, const struct host_request *q, struct host_answer *
 }
 
 static void
-do_addr(struct record *r, const struct host_request *q, struct host_answer *a)
+do_addr_add(struct record *r, const struct host_request *q, struct host_answer *a)
 {
 	struct record_object *x = record_find(r, q, HOST_ADDR_ADD);
-	bool add = q->op == HOST_ADDR_ADD;
 	char text[PREFIX_STRLEN];
 	int err;
 
 	if (own_device(r, q, a) == NULL)
 		return;
-	if (add && x == NULL && !record_room(r, false)) {
+	if (x == NULL && !record_room(r, false)) {
 		full(a);
 		return;
 	}
-	err = nl_addr(r->nl, add, q->name, &q->prefix, &q->peer);
-	if (err == -EEXIST || err == -EADDRNOTAVAIL)
-		err = !add && x == NULL ? -ENOENT : 0;	/* the device is ours, and so is all on it */
-	if (err != 0)
-		refuse(a, err, "cannot %s address %s of %s: %s", add ? "add" : "remove",
-		    prefix_str(&q->prefix, text), q->name, strerror(-err));
-	else if (!add && x != NULL)
-		record_forget(r, x);
-	else if (add)
+	err = nl_addr(r->nl, true, q->name, &q->prefix, NULL);
+	if (err != 0 && err != -EEXIST)		/* the device is ours, and so is all on it */
+		refuse(a, err, "cannot add address %s of %s: %s", prefix_str(&q->prefix, text), q->name,
+		    strerror(-err));
+	else
 		give(x != NULL ? x : record_add(r, q, -1, true), a, x != NULL);
 }
 
@@ -328,7 +330,7 @@ do_route_del(struct record *r, const struct host_request *q, struct host_answer 
 		refuse(a, -ENOENT, "no route of ours to %s", prefix_str(&q->prefix, text));
 		return;
 	}
-	err = nl_route(r->nl, false, &route);
+	err = record_over_ours(r, &x->what) ? nl_route(r->nl, false, &route) : -ENODEV;
 	if (err != 0 && err != -ESRCH && err != -ENODEV) {
 		refuse(a, err, "cannot remove the route to %s: %s", prefix_str(&q->prefix, text),
 		    strerror(-err));
@@ -365,7 +367,14 @@ has_predecessor(const struct record *r, const struct host_request *q)
 		return true;
 	before.slot--;
 	x = record_find(r, &before, HOST_UDP_OPEN);
-	return x != NULL && x->what.fwmark == q->fwmark && x->what.slots == q->slots;
+	return x != NULL && x->what.slots == q->slots;
+}
+
+/* Those that any user may open are no privilege of ours to guard. */
+static bool
+port_allowed(const struct record *r, uint16_t port)
+{
+	return port >= 1024 || port == 500 || port == r->port[0] || port == r->port[1];
 }
 
 static void
@@ -375,12 +384,17 @@ do_udp_open(struct record *r, const struct host_request *q, struct host_answer *
 	char text[ENDPOINT_STRLEN];
 	int fd;
 
-	if (x != NULL && x->what.fwmark == q->fwmark && x->what.slots == q->slots) {
+	if (!port_allowed(r, q->local.port)) {
+		refuse(a, -EPERM, "UDP port %u was not configured when the daemon started; restart the daemon",
+		    q->local.port);
+		return;
+	}
+	if (x != NULL && x->what.slots == q->slots) {
 		give(x, a, true);
 		return;
 	}
 	if (q->slot == 0)
-		(void)forget_set(r, q);	/* the same place with another mark or other slots */
+		(void)forget_set(r, q);	/* the same place with other slots */
 	if (!has_predecessor(r, q)) {
 		refuse(a, -EINVAL, "the sockets of a set are opened in order");
 		return;
@@ -389,8 +403,7 @@ do_udp_open(struct record *r, const struct host_request *q, struct host_answer *
 		full(a);
 		return;
 	}
-	fd = udp_open_shared(&q->local, q->name, q->fwmark, q->slots > 0 ? q->slots - 1 : 0,
-	    q->slot);
+	fd = udp_open_shared(&q->local, NULL, 0, q->slots > 0 ? q->slots - 1 : 0, q->slot);
 	if (fd >= 0) {
 		give(record_add(r, q, fd, true), a, false);
 		return;
@@ -413,7 +426,8 @@ static void
 do_sysctl(struct record *r, const struct host_request *q, struct host_answer *a)
 {
 	struct record_object *x = record_find(r, q, HOST_SYSCTL_SET);
-	bool own = q->name[0] != '\0' && record_device(r, q->name) != NULL;
+	const struct record_object *device = record_device(r, q->name);
+	bool own = device != NULL && record_is_ours(device);
 	int err, was;
 
 	if (q->sysctl == HOST_SYSCTL_LINKDOWN && own_device(r, q, a) == NULL)
@@ -478,8 +492,7 @@ broker_execute(struct record *r, const struct host_request *asked, struct host_a
 		do_link_set(r, &q, a);
 		return;
 	case HOST_ADDR_ADD:
-	case HOST_ADDR_DEL:
-		do_addr(r, &q, a);
+		do_addr_add(r, &q, a);
 		return;
 	case HOST_ROUTE_ADD:
 		do_route_add(r, &q, a);

@@ -3,15 +3,19 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/broker.h"
 #include "gateway/broker_claim.h"
 #include "tun/tun.h"
 
 #define SYSCTLS_MAX	1024		/* that we ever remember on disk */
+#define ADOPT_LOOKS	50		/* at a list of routes that changes under every look */
+#define ADOPT_STEP	20		/* ms between them */
 
 int
 record_init(struct record *r, const char *state)
@@ -90,6 +94,20 @@ record_device(const struct record *r, const char name[IFNAMSIZ])
 }
 
 bool
+record_is_ours(const struct record_object *x)
+{
+	return tun_alive(x->fd) == 0 && if_nametoindex(x->what.name) == x->ifindex;
+}
+
+bool
+record_over_ours(const struct record *r, const struct host_request *what)
+{
+	const struct record_object *x = record_device(r, what->name);
+
+	return what->name[0] == '\0' || (x != NULL && record_is_ours(x));
+}
+
+bool
 record_room(struct record *r, bool for_fd)
 {
 	struct record_object *more;
@@ -165,7 +183,7 @@ struct nl_route
 record_route(const struct host_request *q)
 {
 	struct nl_route route = {
-		.to = q->prefix, .source = q->source, .metric = q->metric,
+		.to = q->prefix, .metric = q->metric,
 		.protocol = HOST_ROUTE_PROTO, .unreachable = q->unreachable,
 	};
 
@@ -186,21 +204,35 @@ adopt_guard(struct record *r, const struct nl_route *route)
 		(void)record_add(r, &q, -1, false);
 }
 
-/* The kernel's list may grow between two looks; room for twice as many ends that race. */
-static void
-adopt_guards(struct record *r)
+/* All routes of our protocol, to be freed; the number of them or -errno.  The kernel's list may
+ * grow between two looks; room for twice as many ends that race. */
+static int
+our_routes(const struct record *r, struct nl_route **list)
 {
-	struct nl_route *list = NULL;
 	unsigned max = 0;
 	int n;
 
-	while ((n = nl_route_list(r->nl, HOST_ROUTE_PROTO, list, max)) > (int)max) {
-		free(list);
+	*list = NULL;
+	while ((n = nl_route_list(r->nl, HOST_ROUTE_PROTO, *list, max)) > (int)max) {
+		free(*list);
 		max = 2 * (unsigned)n;
-		if ((list = calloc(max, sizeof(*list))) == NULL) {
-			n = -ENOMEM;
-			break;
-		}
+		if ((*list = calloc(max, sizeof(**list))) == NULL)
+			return -ENOMEM;
+	}
+	return n;
+}
+
+static void
+adopt_guards(struct record *r)
+{
+	struct nl_route *list;
+	int n;
+
+	n = our_routes(r, &list);
+	for (int i = 1; (n == -EINTR || n == -EBUSY) && i < ADOPT_LOOKS; i++) {
+		free(list);
+		(void)poll(NULL, 0, ADOPT_STEP);
+		n = our_routes(r, &list);
 	}
 	if (n < 0)
 		log_event(LOG_LEVEL_WARN, "adopt-failed", "error=\"%s\" what=\"guard routes of a daemon that "
@@ -230,7 +262,7 @@ record_adopt(struct record *r)
 		    "did not stop cleanly; kept until the engine has asked for its own\"", guards, r->n - guards);
 }
 
-/* All devices of our group, to be freed; the number of them or -errno.  As adopt_guards(). */
+/* All devices of our group, to be freed; the number of them or -errno.  As our_routes(). */
 static int
 group_links(const struct record *r, struct nl_link **list)
 {
@@ -246,12 +278,11 @@ group_links(const struct record *r, struct nl_link **list)
 	return *list == NULL ? -ENOMEM : n;
 }
 
-unsigned
+int
 record_leftovers(struct record *r, char one[IFNAMSIZ])
 {
 	struct nl_link *link;
-	unsigned left = 0;
-	int n = group_links(r, &link);
+	int left = 0, n = group_links(r, &link);
 
 	for (int i = 0; i < n; i++) {
 		if (!link[i].tun || record_device(r, link[i].name) != NULL)
@@ -260,7 +291,17 @@ record_leftovers(struct record *r, char one[IFNAMSIZ])
 		left++;
 	}
 	free(link);
-	return left;
+	return n < 0 ? n : left;
+}
+
+bool
+record_wait(struct record_wait *w, int left, usec_t now)
+{
+	if (left > 0 && (w->least == 0 || left < w->least)) {
+		w->least = left;
+		w->since = now;
+	}
+	return left != 0 && now - w->since < BROKER_DEVICE_PATIENCE;
 }
 
 /* ---- undoing ----------------------------------------------------------------------------- */
@@ -283,6 +324,7 @@ static void
 undo_object(struct record *r, struct record_object *x)
 {
 	struct nl_route route = record_route(&x->what);
+	bool guard = is_guard(&x->what);	/* *x is another one after it was forgotten */
 	int err = 0;
 
 	switch (x->what.op) {
@@ -298,11 +340,13 @@ undo_object(struct record *r, struct record_object *x)
 		record_forget_device(r, x->what.name);
 		break;
 	case HOST_ADDR_ADD:
-		err = nl_addr(r->nl, false, x->what.name, &x->what.prefix, &x->what.peer);
+		if (record_over_ours(r, &x->what))
+			err = nl_addr(r->nl, false, x->what.name, &x->what.prefix, NULL);
 		record_forget(r, x);
 		break;
 	case HOST_ROUTE_ADD:
-		err = nl_route(r->nl, false, &route);
+		if (record_over_ours(r, &x->what))
+			err = nl_route(r->nl, false, &route);
 		record_forget(r, x);
 		break;
 	case HOST_SYSCTL_SET:
@@ -315,7 +359,7 @@ undo_object(struct record *r, struct record_object *x)
 	}
 	if (err != 0 && err != -ESRCH && err != -ENODEV && err != -EADDRNOTAVAIL)
 		log_event(LOG_LEVEL_WARN, "not-undone", "object=%s device=\"%s\" error=\"%s\"",
-		    is_guard(&x->what) ? "guard" : "object", route.device, strerror(-err));
+		    guard ? "guard" : "object", route.device, strerror(-err));
 }
 
 /* All of one kind that are not wanted.  Undoing a device takes others with it: start over. */
@@ -361,10 +405,11 @@ record_unwant(struct record *r)
 }
 
 /*
- * The order keeps clear text in at every moment: forwarding goes back first, guards go last.
+ * All that is not wanted; returns how many.  The order keeps clear text in at every moment:
+ * forwarding goes back first, guards go last.
  */
-void
-record_sweep(struct record *r)
+static size_t
+sweep(struct record *r)
 {
 	size_t before = r->n;
 
@@ -376,15 +421,27 @@ record_sweep(struct record *r)
 	undo_kind(r, HOST_ROUTE_ADD, false);
 	undo_kind(r, HOST_ROUTE_ADD, true);
 	record_save(r);
-	if (before != r->n)
-		log_event(LOG_LEVEL_INFO, "swept", "objects=%zu what=\"no longer asked for\"", before - r->n);
+	return before - r->n;
+}
+
+void
+record_sweep(struct record *r)
+{
+	size_t n = sweep(r);
+
+	if (n > 0)
+		log_event(LOG_LEVEL_INFO, "swept", "objects=%zu what=\"no longer asked for\"", n);
 }
 
 void
 record_undo(struct record *r, bool keep_guards)
 {
+	size_t n;
+
 	for (size_t i = 0; i < r->n; i++)
 		r->obj[i].wanted = is_guard(&r->obj[i].what) &&
 		    (keep_guards || r->obj[i].what.keep_guards);
-	record_sweep(r);
+	n = sweep(r);
+	if (n > 0 || r->n > 0)
+		log_event(LOG_LEVEL_INFO, "undone", "objects=%zu guards_kept=%zu", n, r->n);
 }

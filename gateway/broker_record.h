@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/usec.h"
 #include "tun/host.h"
 #include "tun/netlink.h"
 
@@ -27,6 +28,7 @@ struct record_object {
 struct record {
 	struct nl *nl;
 	const char *state;		/* path of the state file; borrowed */
+	uint16_t port[2];		/* of broker_conf */
 	struct record_object *obj;
 	size_t n, cap, fds;
 };
@@ -36,14 +38,30 @@ void	record_fini(struct record *r);	/* closes and frees; undoes nothing */
 
 /* Take over what a crashed daemon left: its guards and the sysctls of its state file. */
 void	record_adopt(struct record *r);
-/* Devices of our group that are not in the record: somebody still holds them.  `one` gets a name. */
-unsigned record_leftovers(struct record *r, char one[IFNAMSIZ]);
+/* Devices of our group that are not in the record: somebody still holds them.  `one` gets a name.
+ * -errno: not known; look again. */
+int	record_leftovers(struct record *r, char one[IFNAMSIZ]);
+
+/*
+ * How long such devices are waited for: as long as they become fewer (600 take the kernel twelve
+ * seconds and more), and then for BROKER_DEVICE_PATIENCE.  Begins with `since` now; is told each look.
+ */
+struct record_wait {
+	int least;			/* the fewest so far; 0: no look yet */
+	usec_t since;			/* of the last progress */
+};
+bool	record_wait(struct record_wait *w, int left, usec_t now);	/* false: go on without */
 
 /* The object that `q` is about, whatever its settings; `op` is the one that makes such objects.
  * NULL: none. */
 struct record_object *record_find(const struct record *r, const struct host_request *q,
 		    enum host_op op);
 struct record_object *record_device(const struct record *r, const char name[IFNAMSIZ]);
+/* Is the device of that name in this moment the one that we made?  Names are anybody's: ours may
+ * have been renamed, and another's may have been given its name. */
+bool	record_is_ours(const struct record_object *x);
+/* Is an object over such a device, or over none? */
+bool	record_over_ours(const struct record *r, const struct host_request *what);
 /* Is there room for one more?  False: no memory, or the quota is used up. */
 bool	record_room(struct record *r, bool for_fd);
 /* Add after record_room() said yes; owns `fd`.  Pointers to objects hold until the next change. */

@@ -11,6 +11,7 @@
 #include "gateway/config_load.h"
 #include "gateway/psk.h"
 #include "gateway/value.h"
+#include "tun/host.h"
 
 /*
  * Text becomes a configuration in four steps: a tree (yaml.c), values by the table of keys
@@ -453,5 +454,5 @@ config_free(struct config *c)
 bool
 config_guards(const struct config_connection *c, const struct prefix *network)
 {
-	return c->guard != GUARD_OFF && network->len > 0;
+	return c->guard != GUARD_OFF && !host_is_default(network);
 }

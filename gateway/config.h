@@ -133,7 +133,7 @@ void		config_free(struct config *c);		/* wipes its secrets; NULL is fine */
 void		config_print(const struct config *c, FILE *to, bool json);
 
 /* Whether this network of the connection gets a guard route (design 6): as `guard` says, but
- * never for a default route, which would cut off the host itself. */
+ * never for a default route or one in pieces (host_is_default()): it would cut off the host. */
 bool		config_guards(const struct config_connection *c, const struct prefix *network);
 
 /*

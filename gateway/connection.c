@@ -239,6 +239,73 @@ device_opened(struct gw *g, struct gw_connection *c, const struct host_answer *a
 	device_furnish(g, c);
 }
 
+static void
+device_news(struct gw *g, struct gw_connection *c, const struct nl_link *link, bool gone)
+{
+	if (gone || strcmp(link->name, c->conf->device) != 0) {
+		c->link = GW_LINK_ASKED;
+		gw_event(g, "device-gone", c, NULL, "somebody deleted or renamed the device; it is made anew");
+		host_up(g, c);
+	} else if (!link->up && c->link == GW_LINK_UP) {
+		c->link = GW_LINK_DOWN;
+		gw_event(g, "device-down", c, NULL, "somebody set the device down; nothing goes through it");
+	} else if (link->up && c->link == GW_LINK_DOWN) {
+		c->link = GW_LINK_ASKED;
+		gw_event(g, "device-up", c, NULL, "the device is up again; its routes are set anew");
+		host_up(g, c);
+	}
+}
+
+/* Of a device that is up: a time when it was down has left no route to the first network. */
+static bool
+was_down(struct gw *g, const struct gw_connection *c)
+{
+	const struct ip any = { .family = AF_UNSPEC };
+	struct nl_way way;
+
+	return c->conf->networks_n > 0 && (nl_way(g->nl, &c->conf->networks[0].ip, &any, &way) != 0 ||
+	    strcmp(way.device, c->conf->device) != 0);
+}
+
+/* In place of lost news: how the device is now. */
+static void
+device_look(struct gw *g, struct gw_connection *c)
+{
+	struct nl_link link;
+	int err = nl_link_get(g->nl, c->conf->device, &link);
+
+	if (err != 0 && err != -ENODEV)
+		return;
+	if (err == 0 && link.up && c->link == GW_LINK_UP && was_down(g, c))
+		c->link = GW_LINK_DOWN;
+	device_news(g, c, &link, err != 0 || link.ifindex != c->ifindex);
+}
+
+void
+connection_link(struct gw *g, const struct nl_link *link, bool gone)
+{
+	if (g->stopping)
+		return;
+	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
+		if (c->link == GW_LINK_ASKED)
+			continue;
+		if (link == NULL)
+			device_look(g, c);
+		else if (link->ifindex == c->ifindex)
+			device_news(g, c, link, gone);
+	}
+}
+
+/* The news of its making came before the answer: they are read first, as no doing of others. */
+static void
+link_is_set(struct gw *g, struct gw_connection *c, unsigned ifindex)
+{
+	gw_news(g);
+	c->ifindex = ifindex;
+	if (c->link == GW_LINK_ASKED)
+		c->link = GW_LINK_UP;
+}
+
 void
 connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
 {
@@ -249,6 +316,8 @@ connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a)
 	if (a->err != 0 && (a->op != HOST_TUN_OPEN || c == NULL))
 		log_event(LOG_LEVEL_ERROR, "host-refused", "connection=%s what=\"%s\"",
 		    c != NULL ? c->conf->name : "-", a->text);
+	if (c != NULL && a->op == HOST_LINK_SET && a->err == 0)
+		link_is_set(g, c, a->ifindex);
 	if (a->op != HOST_TUN_OPEN)
 		return;
 	if (c != NULL && a->fd >= 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* tandem run and tandem check. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,31 +34,45 @@ print_errors(const struct config_errors *e, const char *label)
 		fprintf(stderr, "%s%s\n", label, e->line[i]);
 }
 
-/*
- * The configuration and the host are looked at by a child of its own, before the broker is:
- * that one must be without libraries, and the engine may not see all there is to see.
- * Returns CLI_WELL to go on.
- */
-static int
-look_first(const char *config)
+/* In the child. */
+static void __attribute__((noreturn))
+look(const char *config, int to)
 {
 	struct config_errors errors = { 0 }, warnings = { 0 };
-	struct secrets *s;
-	struct config *c;
-	int status = 0;
-	pid_t pid = fork();
+	struct secrets *s = secrets_new();
+	struct config *c = s != NULL ? config_load(config, s, &errors, &warnings) : NULL;
 
-	if (pid > 0 && waitpid(pid, &status, 0) == pid)
-		return WIFEXITED(status) ? WEXITSTATUS(status) : CLI_FAILED;
-	if (pid != 0)
-		return CLI_WELL;		/* no process to be had: the engine will say so */
-	s = secrets_new();
-	c = s != NULL ? config_load(config, s, &errors, &warnings) : NULL;
 	print_errors(&errors, "");
 	print_errors(&warnings, "warning: ");
-	if (c != NULL)
+	if (c != NULL) {
+		(void)!write(to, (uint16_t[]){ c->port, c->natt_port }, 2 * sizeof(uint16_t));
 		findings_log(findings_of_config(c, true));
+	}
 	_exit(c != NULL ? CLI_WELL : CLI_FAILED);
+}
+
+/*
+ * The configuration and the host are looked at by a child of its own, before the broker is:
+ * that one must be without libraries, and the engine may not see all there is to see.  What the
+ * broker must know of the configuration is `port`.  Returns CLI_WELL to go on.
+ */
+static int
+look_first(const char *config, uint16_t port[2])
+{
+	int status = 0, pair[2];
+	pid_t pid;
+
+	if (pipe2(pair, O_CLOEXEC) != 0)
+		return CLI_WELL;		/* nothing to be had: the engine will say so */
+	if ((pid = fork()) == 0)
+		look(config, pair[1]);
+	close(pair[1]);
+	if (read(pair[0], port, 2 * sizeof(*port)) != 2 * sizeof(*port))
+		port[0] = port[1] = 0;
+	close(pair[0]);
+	if (pid > 0 && waitpid(pid, &status, 0) == pid)
+		return WIFEXITED(status) ? WEXITSTATUS(status) : CLI_FAILED;
+	return CLI_WELL;
 }
 
 /* Escape `len` bytes of text as the inside of a JSON string; returns the length, at most `cap`. */
@@ -103,7 +118,7 @@ cli_run(const struct cli *cli)
 {
 	struct gw_conf conf = { .broker = -1 };
 	char state[sizeof(conf.socket_path) + 8], lock[sizeof(state) + 8];
-	const struct broker_conf broker = { .engine = engine, .arg = &conf, .state_dir = state,
+	struct broker_conf broker = { .engine = engine, .arg = &conf, .state_dir = state,
 	    .lock = lock };
 	int code;
 
@@ -120,7 +135,7 @@ cli_run(const struct cli *cli)
 	if (cli->json)
 		log_to(log_json, NULL);
 	log_stamp(getenv("JOURNAL_STREAM") == NULL);	/* the journal has a time of its own */
-	code = look_first(conf.config_path);
+	code = look_first(conf.config_path, broker.port);
 	return code == CLI_WELL ? broker_run(&broker) : code;
 }
 

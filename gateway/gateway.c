@@ -193,13 +193,23 @@ on_jobs(void *arg)
 }
 
 static void
+link_news(void *arg, const struct nl_link *link, bool gone)
+{
+	connection_link(arg, link, gone);
+}
+
+void
+gw_news(struct gw *g)
+{
+	/* A storm of routes is one piece of news; the first of it is acted upon at once. */
+	if (nl_news(g->news, link_news, g) && g->look_at == USEC_NEVER)
+		g->look_at = g->look_next;
+}
+
+static void
 on_news(void *arg)
 {
-	struct gw *g = arg;
-
-	/* A storm of routes is one piece of news; the first of it is acted upon at once. */
-	if (nl_news(g->news) && g->look_at == USEC_NEVER)
-		g->look_at = g->look_next;
+	gw_news(arg);
 }
 
 /* ---- sockets and the broker --------------------------------------------------------------- */

@@ -50,6 +50,12 @@ struct gw_tunnel {
 	usec_t heard;			/* last_in of the newest sample */
 };
 
+enum gw_link {
+	GW_LINK_ASKED,			/* the broker has not set it up yet: news are of our own doing */
+	GW_LINK_UP,
+	GW_LINK_DOWN,			/* somebody else set it down */
+};
+
 struct gw_connection {
 	uint32_t id;
 	const struct config_connection *conf;	/* in gw.config */
@@ -62,6 +68,8 @@ struct gw_connection {
 	unsigned device_tries;		/* to open it that failed since it last was */
 	usec_t device_at;		/* the next try, or USEC_NEVER */
 	char device_why[160];		/* why it is not open, in a sentence; "" */
+	unsigned ifindex;		/* of the device when it was last set up */
+	enum gw_link link;		/* as the kernel's news say */
 	unsigned mtu;			/* of the device, 0: not set yet */
 	struct own own;			/* what its peer must not claim to be */
 	uint8_t bucket[ESP_BUCKETS];	/* the monitor's choice */
@@ -153,6 +161,7 @@ void		gw_event(struct gw *g, const char *event, const struct gw_connection *c,
 void		gw_monitor(struct gw *g, const struct mon_fact *f);	/* feed, with now */
 void		gw_ike(struct gw *g, const struct ike_fact *f);
 void		gw_stop(struct gw *g);
+void		gw_news(struct gw *g);			/* read the kernel's */
 /* Post to the workers: what concerns inbound SAs and probes to the tunnel's home, all else to
  * each that serves `c` (NULL: the tunnel is gone, only its home may still know it). */
 void		gw_esp(struct gw *g, const struct gw_connection *c, const struct esp_cmd *cmd);
@@ -190,6 +199,10 @@ void		connection_forwarding(struct gw *g, const struct gw_connection *c);
 void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
 /* Try again to open the devices whose time has come; sets g->device_at. */
 void		connection_devices(struct gw *g, usec_t now);
+/* News of a link (NULL: some were lost).  What somebody did to a device of ours is mended: made
+ * anew when it was deleted or renamed; when it was down and is up again, what the kernel took off
+ * it meanwhile comes back.  Down it is left while somebody wants it so. */
+void		connection_link(struct gw *g, const struct nl_link *link, bool gone);
 bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
 void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
 

@@ -98,21 +98,22 @@ check_forwarding(struct pile *p)
 static void
 check_rp_filter(struct pile *p, const char *device)
 {
-	char code_seen[64];
+	char setting[64];
 	int all = 0, own = 0;
 
 	/* The kernel takes the larger of the two; 1 is strict, 2 loose. */
 	if (sysctl_read(HOST_SYSCTL_RP_FILTER, "all", &all) != 0 ||
 	    sysctl_read(HOST_SYSCTL_RP_FILTER, device, &own) != 0 || (all > own ? all : own) != 1)
 		return;
-	snprintf(code_seen, sizeof(code_seen), "net.ipv4.conf.%s.rp_filter=2", device);
+	/* With slashes: the dots of "eth0.100" are then dots. */
+	snprintf(setting, sizeof(setting), "net/ipv4/conf/%s/rp_filter=2", device);
 	for (size_t i = 0; i < p->n; i++) {
-		if (strstr(p->out[i].command, code_seen) != NULL)
+		if (strstr(p->out[i].command, setting) != NULL)
 			return;			/* another tunnel's uplink, too */
 	}
 	mend(add(p, FINDING_WARN, "rp-filter-strict", "reverse-path filtering on %s is strict%s: the kernel drops "
 	    "datagrams of a tunnel whose answer would take another way", device,
-	    own != 1 ? " (by net.ipv4.conf.all)" : ""), "sysctl -w %s", code_seen);
+	    own != 1 ? " (by net.ipv4.conf.all)" : ""), "sysctl -w %s", setting);
 }
 
 static void

@@ -21,7 +21,6 @@ static const char *const op_names[] = {
 	[HOST_TUN_CLOSE] = "tun-close",
 	[HOST_LINK_SET] = "link-set",
 	[HOST_ADDR_ADD] = "addr-add",
-	[HOST_ADDR_DEL] = "addr-del",
 	[HOST_ROUTE_ADD] = "route-add",
 	[HOST_ROUTE_DEL] = "route-del",
 	[HOST_UDP_OPEN] = "udp-open",
@@ -36,6 +35,12 @@ const char *
 host_op_name(enum host_op op)
 {
 	return op >= HOST_TUN_OPEN && op <= HOST_OP_MAX ? op_names[op] : "unknown";
+}
+
+bool
+host_is_default(const struct prefix *p)
+{
+	return p->len <= (p->ip.family == AF_INET6 ? 3 : 1);
 }
 
 static int
@@ -157,7 +162,7 @@ request_ok(const struct host_request *q, bool empty_ok)
 	    q->slots <= HOST_SLOTS_MAX && (q->slot == 0 || q->slot < q->slots) &&
 	    memchr(q->name, '\0', sizeof(q->name)) != NULL &&
 	    ip_ok(&q->prefix.ip) && q->prefix.len <= ip_len(q->prefix.ip.family) * 8 &&
-	    ip_ok(&q->peer) && ip_ok(&q->source) && ip_ok(&q->local.ip) &&
+	    ip_ok(&q->local.ip) &&
 	    bool_ok(&q->up) && bool_ok(&q->unreachable) && bool_ok(&q->keep_guards);
 }
 

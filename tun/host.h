@@ -26,11 +26,12 @@ enum host_op {
 					/* link-local; slots: queues, see tun_open_queue() */
 	HOST_TUN_CLOSE,			/* name: the device and all over it goes */
 	HOST_LINK_SET,			/* name, up, mtu (0: as it is) */
-	HOST_ADDR_ADD, HOST_ADDR_DEL,	/* name, prefix (host bits kept: the address), peer */
-	HOST_ROUTE_ADD, HOST_ROUTE_DEL,	/* prefix, name or unreachable, metric, source; our protocol */
-	HOST_UDP_OPEN,			/* local endpoint, fwmark, name = bound device or "", slot, */
-					/* slots -> fd; one of a set with others in it: all anew */
-	HOST_UDP_CLOSE,			/* local endpoint, name: its whole set */
+	HOST_ADDR_ADD,			/* name, prefix (host bits kept: the address) */
+	HOST_ROUTE_ADD, HOST_ROUTE_DEL,	/* prefix, name or unreachable, metric; our protocol */
+	HOST_UDP_OPEN,			/* local endpoint, any address of a family, slot, slots -> fd; one */
+					/* of a set with others in it: all anew; below 1024 only 500 */
+					/* and the ports configured at the daemon's start */
+	HOST_UDP_CLOSE,			/* local endpoint: its whole set */
 	HOST_SYSCTL_SET,		/* sysctl (enum), name of interface, value; old one remembered */
 	HOST_LIST,			/* -> one answer an object (`what`, no fd; a device's link */
 					/* settings are in it), then one with more = false, what.op 0 */
@@ -58,18 +59,16 @@ struct host_request {
 	enum host_op op;
 	char name[IFNAMSIZ];
 	struct prefix prefix;		/* with host bits, where an address is meant */
-	struct ip peer, source;		/* AF_UNSPEC: none */
 	struct endpoint local;
 	unsigned mtu;			/* 0, or 68..65535 */
 	unsigned metric;		/* unreachable: 0 or HOST_GUARD_METRIC, which both mean the latter */
-	unsigned fwmark;		/* 0: none */
 	unsigned slots, slot;		/* how many sockets share the place (control's and one a */
 					/* worker; 0: it is not shared), or how many queues a device */
 					/* has (0: a plain one), and which of them; in order */
 	enum host_sysctl sysctl;	/* 0 where it is not meant */
 	int value;
 	bool up;
-	bool unreachable;		/* a guard route; never for a default route */
+	bool unreachable;		/* a guard route; never where host_is_default() */
 	bool keep_guards;		/* HOST_ROUTE_ADD of a guard: it stays after a clean stop; */
 					/* HOST_STOP: all of them do */
 };
@@ -98,6 +97,10 @@ int	host_send_request(int sock, const struct host_request *q);
 int	host_recv_request(int sock, struct host_request *q);
 int	host_send_answer(int sock, const struct host_answer *a);
 int	host_recv_answer(int sock, struct host_answer *a);
+
+/* A default route, or the like in pieces (half of IPv4, all of the IPv6 Internet): what is
+ * unreachable by it cuts the host off, so it gets no guard. */
+bool	host_is_default(const struct prefix *p);
 
 const char *host_op_name(enum host_op op);	/* "tun-open"; "unknown" when out of range */
 

@@ -51,10 +51,25 @@ is_stale(const struct nl *nl)
 	return h.nlmsg_seq != nl->seq;
 }
 
+/* Is the end of the answer in here?  For one that libmnl does not want to see any more. */
+static bool
+ends(const struct nl *nl, ssize_t n)
+{
+	const struct nlmsghdr *h = (const struct nlmsghdr *)nl->reply;
+	int left = (int)n;
+
+	for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+			return true;
+	}
+	return false;
+}
+
 int
 nl_talk(struct nl *nl, struct nlmsghdr *h, mnl_cb_t each, void *arg)
 {
 	unsigned port = mnl_socket_get_portid(nl->s);
+	bool torn = false;
 	ssize_t n;
 	int r = MNL_CB_OK;
 
@@ -70,8 +85,17 @@ nl_talk(struct nl *nl, struct nlmsghdr *h, mnl_cb_t each, void *arg)
 			return -errno;
 		if (n < (ssize_t)sizeof(struct nlmsghdr) || is_stale(nl))
 			continue;
-		r = mnl_cb_run(nl->reply, (size_t)n, nl->seq, port, each, arg);
+		if (!torn)
+			r = mnl_cb_run(nl->reply, (size_t)n, nl->seq, port, each, arg);
+		/* libmnl gives up at the first message of a torn dump, but as long as its rest is not
+		 * read the kernel answers every other dump with EBUSY. */
+		if (torn || (r < 0 && errno == EINTR)) {
+			torn = true;
+			r = ends(nl, n) ? MNL_CB_STOP : MNL_CB_OK;
+		}
 	}
+	if (torn)
+		return -EINTR;
 	return r < 0 ? -errno : 0;
 }
 
@@ -414,19 +438,47 @@ nl_fd(const struct nl *nl)
 	return mnl_socket_get_fd(nl->s);
 }
 
+/* The links among the news in the buffer.  A bridge's news of its ports are not the links' own. */
+static void
+tell_links(const struct nl *nl, ssize_t n, nl_link_fn *each, void *arg)
+{
+	const struct nlmsghdr *h = (const struct nlmsghdr *)nl->reply;
+	const struct ifinfomsg *info;
+	struct nl_link l;
+
+	for (int left = (int)n; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		if (h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK)
+			continue;
+		info = mnl_nlmsg_get_payload(h);
+		if (info->ifi_family != AF_UNSPEC)
+			continue;
+		link_read(h, &l);
+		each(arg, &l, h->nlmsg_type == RTM_DELLINK);
+	}
+}
+
 bool
-nl_news(struct nl *nl)
+nl_news(struct nl *nl, nl_link_fn *each, void *arg)
 {
 	bool changed = false;
+	ssize_t n = 0;
 
 	/* Bounded: under a storm of news the rest is for the next turn of the loop. */
 	for (unsigned i = 0; i < 256; i++) {
-		if (mnl_socket_recvfrom(nl->s, nl->reply, sizeof(nl->reply)) < 0 && errno != ENOBUFS) {
-			if (errno == EINTR)
-				continue;
+		n = mnl_socket_recvfrom(nl->s, nl->reply, sizeof(nl->reply));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != ENOBUFS)
 			break;
-		}
 		changed = true;		/* ENOBUFS: some were lost, so something did change */
+		if (n < 0)
+			nl->lost = true;
+		else if (each != NULL)
+			tell_links(nl, n, each, arg);
 	}
+	/* The kernel says it before what it kept, and keeps nothing until that is read. */
+	if (n < 0 && nl->lost && each != NULL)
+		each(arg, NULL, false);
+	nl->lost = nl->lost && n >= 0;
 	return changed;
 }

@@ -32,7 +32,8 @@ struct nl_link {
 	bool tun;			/* a TUN or TAP device */
 };
 int	nl_link_get(struct nl *nl, const char *name, struct nl_link *link);	/* -ENODEV */
-/* All links of a group.  Returns how many there are (of which `out` has at most `max`) or -errno. */
+/* All links of a group.  Returns how many there are (of which `out` has at most `max`) or -errno;
+ * -EINTR: the list changed under every look at it, so nothing is known. */
 int	nl_link_list(struct nl *nl, unsigned group, struct nl_link *out, unsigned max);
 
 /* An address of a device; `address` has its host bits, `peer` AF_UNSPEC or the other end's.
@@ -51,7 +52,7 @@ struct nl_route {
  * prefix and metric agree), or delete exactly it: prefix, device, metric, protocol, type. */
 int	nl_route(struct nl *nl, bool add, const struct nl_route *r);
 /* All routes of a protocol number, main table, both families.  Returns how many there are (of
- * which `out` has at most `max`) or -errno. */
+ * which `out` has at most `max`) or -errno; -EINTR as above. */
 int	nl_route_list(struct nl *nl, unsigned protocol, struct nl_route *out, unsigned max);
 
 /* The route the kernel would take to `to` (from `from`, or as it chooses with AF_UNSPEC). */
@@ -74,10 +75,16 @@ bool	nl_has_address(struct nl *nl, const struct ip *ip, struct nl_way *way);
  * most `max`) or -errno; -EINTR: the list changed under every look at it, so nothing is known. */
 int	nl_address_list(struct nl *nl, struct prefix *out, unsigned max);
 
-/* News of links, addresses and routes: a socket of its own to poll on.  nl_news() drains it and
- * says that something changed (the caller then looks again at what it depends on). */
+/*
+ * News of links, addresses and routes: a socket of its own to poll on.  nl_news() drains it and
+ * says that something changed (the caller then looks again at what it depends on).  `each` (NULL:
+ * nobody) is told how a link was at the moment of each of its news, in order, so that one which
+ * was down for an instant is seen; link NULL: some news were lost, between those told and now.
+ */
+typedef void nl_link_fn(void *arg, const struct nl_link *link, bool gone);
+
 struct nl	*nl_watch(void);			/* NULL with errno set */
 int		nl_fd(const struct nl *nl);
-bool		nl_news(struct nl *nl);
+bool		nl_news(struct nl *nl, nl_link_fn *each, void *arg);
 
 #endif

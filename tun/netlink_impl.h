@@ -14,6 +14,7 @@
 struct nl {
 	struct mnl_socket *s;
 	uint32_t seq;
+	bool lost;			/* news, and nobody was told yet */
 	char reply[NL_REPLY_LEN] __attribute__((aligned(8)));
 };
 
@@ -26,7 +27,7 @@ struct nl_gather {
 /*
  * Send one request and hand each message of the answer to `each` (MNL_CB_OK: go on), which may
  * be NULL.  A single answer ends at its ACK, a dump at its end; a dump that the kernel marks as
- * torn is -EINTR.
+ * torn is read to its end, without `each`, and is -EINTR.
  */
 int	nl_talk(struct nl *nl, struct nlmsghdr *h, mnl_cb_t each, void *arg);
 /* A link by name, or by index when `name` is NULL. */

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,10 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -111,6 +114,15 @@ toy_ask(int sock, int orders, const struct host_request *q)
 	} while (a.more);
 }
 
+/* Garbage and behind it a request that would be fine. */
+static void
+toy_garbage(int sock, const struct host_request *q)
+{
+	(void)send(sock, "garbage", 7, 0);
+	if (q->op != 0)
+		(void)host_send_request(sock, q);
+}
+
 static int
 toy_stop(int sock)
 {
@@ -147,7 +159,7 @@ toy(int sock, void *arg)
 		if (o.kind == ORDER_EXIT)
 			return o.code;
 		if (o.kind == ORDER_GARBAGE)
-			(void)send(sock, "garbage", 7, 0);
+			toy_garbage(sock, &o.q);
 		else if (o.kind == ORDER_EXEC)
 			(void)!system("cat /proc/self/status >/proc/self/fd/2");
 		else if (o.kind == ORDER_DEAF)
@@ -196,7 +208,7 @@ static void
 start_broker(struct world *w)
 {
 	struct broker_conf conf = {
-		.engine = toy, .arg = &w->orders[1], .state_dir = w->dir, .lock = w->lock,
+		.engine = toy, .arg = &w->orders[1], .port = { 501, 4500 }, .state_dir = w->dir, .lock = w->lock,
 	};
 	int log;
 
@@ -556,6 +568,7 @@ sets(struct world *w)
 static void
 engine_keeps_dying(struct world *w)
 {
+	const struct order garbage = { .kind = ORDER_GARBAGE, .q = request(HOST_TUN_OPEN, "td9", "") };
 	struct timespec t;
 	int gap[3];
 
@@ -570,9 +583,13 @@ engine_keeps_dying(struct world *w)
 	check(gap[0] >= 90 && gap[0] < 200 && gap[1] >= 190 && gap[1] < 390 && gap[2] >= 390,
 	    "back-off doubles: %d, %d, %d ms", gap[0], gap[1], gap[2]);
 	check(log_says(w, "engine-died how=\"exit code 3\""), "the log says how it died");
-	order(w, ORDER_GARBAGE, 0);
+	(void)kill(w->broker, SIGSTOP);		/* until garbage and request are both there */
+	(void)send(w->orders[0], &garbage, sizeof(garbage), 0);
+	nap(200);
+	(void)kill(w->broker, SIGCONT);
 	check(wait_hello(w, PATIENCE_MS) && log_says(w, "a malformed request"),
 	    "an engine that sends garbage is killed and replaced");
+	check(if_nametoindex("td9") == 0, "what it asked for behind that is not done");
 	order(w, ORDER_DEAF, 0);
 	nap(50);
 	(void)kill(w->broker, SIGTERM);
@@ -662,6 +679,75 @@ broker_killed(struct world *w)
 	check(!is_guarded(w, "10.1.2.3") && foreign_is_there(w), "clean stop: guards go, foreign things stay");
 }
 
+#define MANY	150			/* devices: a list of several buffers */
+
+/* Until it is killed: somebody's device comes and goes. */
+static pid_t
+churn_links(void)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		close(tun_open("theirs", 0));
+		nap(1);
+	}
+}
+
+/* What a daemon was until it is killed: it holds many devices, which go one by one. */
+static pid_t
+hold_many(void)
+{
+	char name[IFNAMSIZ];
+	int ready[2];
+	pid_t pid;
+
+	if (pipe(ready) != 0 || (pid = fork()) < 0)
+		return -1;
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (int i = 0; i < MANY; i++) {
+			snprintf(name, sizeof(name), "td%d", i);
+			(void)tun_open(name, HOST_LINK_GROUP);
+		}
+		(void)!write(ready[1], "x", 1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	(void)!read(ready[0], name, 1);
+	close(ready[0]);
+	return pid;
+}
+
+/* The devices of a daemon that was killed go one by one while links of others come and go. */
+static void
+many_killed(struct world *w)
+{
+	char name[IFNAMSIZ];
+	unsigned made = 0;
+	pid_t old, other;
+
+	(void)kill(w->broker, SIGTERM);
+	(void)wait_broker(w, 3000);
+	old = hold_many();
+	other = churn_links();
+	check(if_nametoindex("td149") != 0, "%d devices of a daemon before us", MANY);
+	(void)kill(old, SIGKILL);
+	start_broker(w);
+	if (check(wait_hello(w, 4 * PATIENCE_MS), "it is killed: the next start waits")) {
+		for (int i = 0; i < MANY; i++) {
+			snprintf(name, sizeof(name), "td%d", i);
+			made += simple(w, HOST_TUN_OPEN, name, "") == 0;
+		}
+	}
+	check(made == MANY, "and gets every one of the names (%u)", made);
+	(void)kill(other, SIGKILL);
+	(void)waitpid(other, NULL, 0);
+}
+
 static void
 clean_stop(struct world *w)
 {
@@ -685,20 +771,50 @@ clean_stop(struct world *w)
 	check(routes(w, false) == 0 && routes(w, true) == 1 && is_guarded(w, "10.7.1.1"),
 	    "no route is left but the guard that stays always");
 	check(sysctl_of(HOST_SYSCTL_FORWARD4, "") == 0, "forwarding is off again");
+	check(log_says(w, "undone objects=67 guards_kept=1") && !log_says(w, "no longer asked for"),
+	    "and the log says why");
+}
+
+static int
+cpu_ms(pid_t pid)
+{
+	struct timespec t = { 0 };
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+		return -1;
+	return (int)(t.tv_sec * 1000 + t.tv_nsec / 1000000);
 }
 
 static void
 only_one(struct world *w)
 {
+	struct rlimit files;
 	struct world other = *w;
+	bool refused = true;
+	char who[80];
+	int used;
 
 	snprintf(other.dir, sizeof(other.dir), "%.50s/2", w->dir);
 	snprintf(other.lock, sizeof(other.lock), "%.60s/lock2", w->dir);
 	snprintf(other.log, sizeof(other.log), "%.60s/log2", w->dir);
+	snprintf(who, sizeof(who), "another Tandem runs in this network namespace already (process %d)",
+	    (int)w->broker);
+	for (int i = 0; i < 150 && refused; i++) {
+		(void)unlink(other.log);
+		start_broker(&other);
+		refused = wait_broker(&other, 3000) == 1 && log_says(&other, who);
+	}
+	check(refused, "a second start in the namespace is refused each time, and says by which process");
+	(void)prlimit(w->broker, RLIMIT_NOFILE, &(struct rlimit){ 3, 4096 }, &files);
+	used = cpu_ms(w->broker);
 	start_broker(&other);
-	check(wait_broker(&other, 3000) == 1, "a second start in the namespace is refused");
-	check(log_says(&other, "another Tandem runs in this network namespace already (process "),
-	    "and says so, with the process");
+	refused = wait_broker(&other, 3000) == 1;
+	nap(500);
+	used = cpu_ms(w->broker) - used;
+	check(refused && used < 50, "also by one without a free descriptor, which then rests (%d ms of "
+	    "processor time)", used);
+	(void)prlimit(w->broker, RLIMIT_NOFILE, &files, NULL);
 	if (unshare(CLONE_NEWNET) != 0)
 		return;
 	memcpy(other.lock, w->lock, sizeof(other.lock));
@@ -712,6 +828,59 @@ only_one(struct world *w)
 	(void)kill(other.broker, SIGTERM);
 	check(wait_broker(&other, 3000) == 0, "and stops");
 	other.broker = 0;
+}
+
+enum squat { SQUAT_BOUND, SQUAT_LISTENS, SQUAT_FULL };
+
+/* Somebody without privileges who has our name. */
+static pid_t
+squat(enum squat how)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = "\0tandem-broker" };
+	socklen_t len = offsetof(struct sockaddr_un, sun_path) + 1 + strlen("tandem-broker");
+	int fd, ready[2];
+	pid_t pid;
+	char c;
+
+	if (pipe(ready) != 0 || (pid = fork()) < 0)
+		return -1;
+	if (pid == 0) {
+		if (setresuid(65534, 65534, 65534) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
+		    (fd = socket(AF_UNIX, SOCK_STREAM, 0)) < 0 ||
+		    bind(fd, (const struct sockaddr *)&at, len) != 0 || (how != SQUAT_BOUND && listen(fd, 0) != 0) ||
+		    (how == SQUAT_FULL && connect(socket(AF_UNIX, SOCK_STREAM, 0), (const struct sockaddr *)&at,
+		    len) != 0) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	c = read(ready[0], &c, 1) == 1 ? c : '\0';
+	close(ready[0]);
+	return c == 'x' ? pid : -1;
+}
+
+/* Any user may take the name; none keeps us from starting. */
+static void
+squatted(struct world *w)
+{
+	static const char *const how[] = { "does not listen", "listens", "lets its queue fill" };
+	struct timespec t;
+	bool started;
+	pid_t pid;
+
+	for (int i = SQUAT_BOUND; i <= SQUAT_FULL; i++) {
+		(void)kill(w->broker, SIGTERM);
+		(void)wait_broker(w, 3000);
+		(void)unlink(w->log);
+		pid = squat((enum squat)i);
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		start_broker(w);
+		started = pid > 0 && wait_hello(w, PATIENCE_MS) && log_says(w, "claim-squatted");
+		check(started, "a user has our name and %s: we start all the same (%d ms)", how[i], ms_since(&t));
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+	}
 }
 
 static void
@@ -730,6 +899,14 @@ refusals(struct world *w)
 	check(a.err == 0 && a.fd >= 0, "the same port of the other family is free");
 	close(a.fd);
 	close(fd);
+	a = udp(w, AF_INET, 53);
+	check(a.err == -EPERM && strstr(a.text, "not configured") != NULL, "somebody else's port: \"%s\"", a.text);
+	a = udp(w, AF_INET, 501);
+	check(a.err == 0 && a.fd >= 0, "a configured one may be low");
+	close(a.fd);
+	a = udp(w, AF_INET, 5353);
+	check(a.err == 0 && a.fd >= 0, "a high one is everybody's");
+	close(a.fd);
 	check(simple(w, HOST_TUN_OPEN, "theirs", "") == -EBUSY, "a foreign device is not taken over");
 	check(simple(w, HOST_TUN_CLOSE, "theirs", "") == -ENOENT, "nor closed");
 	check(simple(w, HOST_LINK_SET, "up0", "") == -ENODEV, "nor set");
@@ -752,6 +929,44 @@ refusals(struct world *w)
 	    "a device that somebody deleted is made anew");
 	check(simple(w, HOST_TUN_CLOSE, "td0", "") == 0 && if_nametoindex("td0") == 0, "a device is closed");
 	check(simple(w, HOST_READY, "", "") == 0 && foreign_is_there(w), "foreign things are untouched");
+}
+
+static bool
+addressed(struct world *w, const char *text)
+{
+	struct ip ip;
+
+	return ip_parse(text, &ip) && nl_has_address(w->nl, &ip, NULL);
+}
+
+/* A device is ours by its descriptor: its name may be another's by now. */
+static void
+renamed(struct world *w)
+{
+	unsigned old, theirs;
+	struct nl_link link;
+	int status;
+
+	check(make_connection(w), "device, addresses, routes and guards are made");
+	old = if_nametoindex("td0");
+	status = system("ip link set td0 down && ip link set td0 name td0-old && "
+	    "ip link add td0 type veth peer name td0-peer && ip link set td0 up mtu 1300 && "
+	    "ip addr add 169.254.80.146/30 dev td0");
+	theirs = if_nametoindex("td0");
+	check(status == 0 && theirs != 0 && theirs != old, "it is renamed, and a foreign device has its name");
+	check(simple(w, HOST_LINK_SET, "td0", "") == -ENODEV, "the foreign device is not set");
+	check(simple(w, HOST_ADDR_ADD, "td0", "10.8.8.1/24") == -ENODEV && !addressed(w, "10.8.8.1"),
+	    "nor given an address");
+	check(simple(w, HOST_ROUTE_ADD, "td0", "10.8.0.0/16") == -ENODEV && leads_to(w, "10.8.1.1", "up0"),
+	    "nor a route");
+	check(simple(w, HOST_TUN_OPEN, "td0", "") == -EBUSY && if_nametoindex("td0-old") == 0,
+	    "asked for again: the name is taken, and what was ours is gone");
+	check(simple(w, HOST_TUN_CLOSE, "td0", "") == -ENOENT, "the foreign device is not closed");
+	check(simple(w, HOST_READY, "", "") == 0 && addressed(w, "169.254.80.146") &&
+	    nl_link_get(w->nl, "td0", &link) == 0 && link.ifindex == theirs && link.mtu == 1300,
+	    "nor changed when the rest is swept");
+	(void)nl_link_del(w->nl, theirs);
+	check(make_connection(w) && leads_to(w, "10.1.2.3", "td0"), "with the name free all is made anew");
 }
 
 /* Packets and datagrams by descriptors that the broker passed. */
@@ -876,9 +1091,12 @@ static const struct {
 	{ "engine-keeps-dying", engine_keeps_dying },
 	{ "fails-before-ready", fails_before_ready },
 	{ "broker-killed", broker_killed },
+	{ "many-killed", many_killed },
 	{ "clean-stop", clean_stop },
 	{ "only-one", only_one },
+	{ "squatted", squatted },
 	{ "refusals", refusals },
+	{ "renamed", renamed },
 	{ "traffic", traffic },
 	{ "privileges", privileges },
 	{ "full-disk", full_disk },

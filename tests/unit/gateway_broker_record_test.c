@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/broker.h"
 #include "gateway/broker_claim.h"
 #include "gateway/broker_record.h"
 #include "tests/unit/tun_ns.h"
@@ -67,6 +68,72 @@ START_TEST(the_record_knows_what_is_the_same)
 	ck_assert_int_ne(close(fds[0]), 0);	/* it was closed */
 	record_fini(&r);
 	ck_assert_int_ne(close(fds[1]), 0);
+}
+END_TEST
+
+/* A look that failed is not "none left": the names would be asked for while they are held. */
+START_TEST(a_failed_look_is_not_none_left)
+{
+	struct record r;
+	char one[IFNAMSIZ];
+
+	ck_assert_int_eq(record_init(&r, "/nonexistent/state"), 0);
+	ck_assert_int_ge(record_leftovers(&r, one), 0);
+	close(nl_fd(r.nl));
+	ck_assert_int_eq(record_leftovers(&r, one), -EBADF);
+	record_fini(&r);
+}
+END_TEST
+
+static char said[LOG_LINE_MAX];
+
+static void
+listen_to(void *arg, enum log_level level, const char *line)
+{
+	(void)arg;
+	(void)level;
+	snprintf(said, sizeof(said), "%s", line);
+}
+
+/* What could not be undone is named as what it was, not as what stands in its place since. */
+START_TEST(what_is_not_undone_is_named)
+{
+	struct host_request guard = route("10.0.0.0/8", "", true), udp = request(HOST_UDP_OPEN, "");
+	struct record r;
+
+	ck_assert_int_eq(record_init(&r, "/nonexistent/state"), 0);
+	close(nl_fd(r.nl));
+	ck_assert(record_room(&r, false));
+	record_add(&r, &guard, -1, false);
+	record_add(&r, &udp, -1, true);
+	log_to(listen_to, NULL);
+	log_level_set(LOG_LEVEL_WARN);
+	record_sweep(&r);
+	log_to(NULL, NULL);
+	ck_assert_uint_eq(r.n, 1);
+	ck_assert_msg(strstr(said, "not-undone object=guard") != NULL, "%s", said);
+	record_fini(&r);
+}
+END_TEST
+
+/* As long as devices go they are waited for; when none has for the whole patience, no more. */
+START_TEST(progress_is_waited_for)
+{
+	usec_t now = USEC_S(5), begin = now;
+	struct record_wait w = { .since = now };
+
+	for (int left = 600; left > 30; left -= 10) {
+		ck_assert_msg(record_wait(&w, left, now), "%d left", left);
+		now = usec_add(now, USEC_MS(900));
+	}
+	ck_assert_uint_gt(now - begin, 4 * BROKER_DEVICE_PATIENCE);
+	ck_assert(record_wait(&w, 30, now));
+	begin = now;
+	ck_assert(record_wait(&w, 31, usec_add(begin, BROKER_DEVICE_PATIENCE - 2)));
+	ck_assert(record_wait(&w, -EINTR, usec_add(begin, BROKER_DEVICE_PATIENCE - 1)));
+	ck_assert(!record_wait(&w, 30, usec_add(begin, BROKER_DEVICE_PATIENCE)));
+	ck_assert(!record_wait(&w, -EINTR, usec_add(begin, BROKER_DEVICE_PATIENCE)));
+	ck_assert(!record_wait(&w, 0, begin));
 }
 END_TEST
 
@@ -257,6 +324,9 @@ fill(TCase *t)
 {
 	tcase_add_checked_fixture(t, make_dir, remove_dir);
 	tcase_add_test(t, the_record_knows_what_is_the_same);
+	tcase_add_test(t, a_failed_look_is_not_none_left);
+	tcase_add_test(t, what_is_not_undone_is_named);
+	tcase_add_test(t, progress_is_waited_for);
 	tcase_add_test(t, there_is_a_quota);
 	tcase_add_test(t, what_is_not_wanted_any_more_is_undone);
 	tcase_add_test(t, a_stop_keeps_the_guards_that_stay);

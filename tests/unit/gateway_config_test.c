@@ -386,6 +386,10 @@ START_TEST(guards_are_never_for_a_default_route)
 		ck_assert(!config_guards(c, &c->networks[1]));
 		ck_assert(!config_guards(c, &c->networks[2]));
 		ck_assert(fix_has(&f, &f.w, "4:29", "a default route leads into the tunnels"));
+		snprintf(text, sizeof(text), "[0.0.0.0/1, '2000::/3', 'fc00::/7']\n    guard: %s", word[i]);
+		c = fix_good(&f, fix_swap("[10.1.0.0/16, 10.2.0.0/16]", text))->connection;
+		ck_assert(!config_guards(c, &c->networks[0]) && !config_guards(c, &c->networks[1]));
+		ck_assert_int_eq(config_guards(c, &c->networks[2]), i < 2);
 	}
 	fix_fini(&f);
 }

@@ -142,6 +142,34 @@ START_TEST(a_strict_uplink_is_found_and_mended)
 }
 END_TEST
 
+/* The name of a VLAN has a dot: the command must say which dots are which, and be said once. */
+START_TEST(a_strict_vlan_is_mended)
+{
+	struct nl_route r = { .device = "up0.100" };
+	struct hostcheck_in in = all_well();
+	struct ip remote[2];
+	struct nl *nl;
+
+	if (!make_host())
+		return;
+	ck_assert_int_ge(tun_open("up0.100", 0), 0);
+	ck_assert_ptr_nonnull(nl = nl_open());
+	ck_assert_int_eq(nl_link_set(nl, "up0.100", true, 0), 0);
+	ck_assert(prefix_parse("198.51.100.0/24", true, &r.to));
+	ck_assert_int_eq(nl_route(nl, true, &r), 0);
+	nl_close(nl);
+	ck_assert(ip_parse("198.51.100.10", &remote[0]) && ip_parse("198.51.100.99", &remote[1]));
+	in.remote = remote;
+	in.remote_n = 2;
+	ck_assert_int_eq(sysctl_write(HOST_SYSCTL_RP_FILTER, "up0.100", 1), 0);
+	run(&in);
+	ck_assert_uint_eq(n, 1);
+	obey("rp-filter-strict");
+	run(&in);
+	ck_assert_uint_eq(n, 0);
+}
+END_TEST
+
 START_TEST(a_missing_route_is_found)
 {
 	struct hostcheck_in in = all_well();
@@ -270,6 +298,7 @@ fill(TCase *t)
 	tcase_add_test(t, a_good_host_has_no_findings);
 	tcase_add_test(t, forwarding_off_is_found_and_mended);
 	tcase_add_test(t, a_strict_uplink_is_found_and_mended);
+	tcase_add_test(t, a_strict_vlan_is_mended);
 	tcase_add_test(t, a_missing_route_is_found);
 	tcase_add_test(t, a_taken_port_is_found_with_its_process);
 	tcase_add_test(t, a_dropping_filter_is_found_and_mended);

@@ -490,7 +490,7 @@ __wrap_hostlink_ask(struct hostlink *k, struct host_request *q, uint32_t cookie)
 	tap.cookie = cookie;
 	if (q->op == HOST_LINK_SET)
 		said("host %s %s %s %u", op, q->name, q->up ? "up" : "down", q->mtu);
-	else if (q->op == HOST_ADDR_ADD || q->op == HOST_ADDR_DEL)
+	else if (q->op == HOST_ADDR_ADD)
 		said("host %s %s %s", op, q->name, prefix_text(&q->prefix));
 	else if (q->op == HOST_SYSCTL_SET)
 		said("host %s %s%s%s %d", op, sysctl[q->sysctl], q->name[0] != '\0' ? " " : "", q->name,

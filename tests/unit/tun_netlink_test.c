@@ -3,7 +3,11 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tun/netlink.h"
@@ -267,13 +271,82 @@ START_TEST(news_are_told_once)
 		return;
 	device("td0", "10.9.0.1", "fd09::1");
 	ck_assert_ptr_nonnull(watch = nl_watch());
-	(void)nl_news(watch);
-	ck_assert(!nl_news(watch));
+	(void)nl_news(watch, NULL, NULL);
+	ck_assert(!nl_news(watch, NULL, NULL));
 	ck_assert_int_eq(nl_addr(nl, true, "td0", &p, NULL), 0);
-	ck_assert(nl_news(watch));
-	ck_assert(!nl_news(watch));
+	ck_assert(nl_news(watch, NULL, NULL));
+	ck_assert(!nl_news(watch, NULL, NULL));
 	ck_assert_int_eq(nl_link_set(nl, "td0", false, 0), 0);
-	ck_assert(nl_news(watch));
+	ck_assert(nl_news(watch, NULL, NULL));
+	nl_close(watch);
+}
+END_TEST
+
+static char told[64];			/* a letter a piece of news of "td0" */
+static unsigned told_index;
+
+static void
+hear(void *arg, const struct nl_link *link, bool gone)
+{
+	size_t n = strlen(told);
+
+	(void)arg;
+	if ((link != NULL && strcmp(link->name, "td0") != 0) || n + 1 >= sizeof(told))
+		return;
+	if (link == NULL) {
+		told[n] = '?';
+		return;
+	}
+	ck_assert_uint_eq(link->group, GROUP);
+	told_index = link->ifindex;
+	told[n] = gone ? 'x' : link->up ? 'u' : 'd';
+}
+
+/* A link that was down for an instant is up when somebody looks; its news say that it was not. */
+START_TEST(news_tell_what_a_link_was)
+{
+	struct nl *watch;
+	unsigned index;
+
+	if (!own_netns())
+		return;
+	device("td0", "10.9.0.1", "fd09::1");
+	index = if_nametoindex("td0");
+	ck_assert_ptr_nonnull(watch = nl_watch());
+	ck_assert_int_eq(nl_link_set(nl, "td0", false, 0), 0);
+	ck_assert_int_eq(nl_link_set(nl, "td0", true, 0), 0);
+	ck_assert(nl_news(watch, hear, NULL));
+	ck_assert_msg(strchr(told, 'd') != NULL && strrchr(told, 'u') > strchr(told, 'd') &&
+	    strchr(told, 'x') == NULL, "\"%s\"", told);
+	ck_assert_uint_eq(told_index, index);
+	memset(told, 0, sizeof(told));
+	ck_assert_int_eq(nl_link_del(nl, index), 0);
+	ck_assert(nl_news(watch, hear, NULL));
+	ck_assert_msg(strlen(told) > 0 && told[strlen(told) - 1] == 'x', "\"%s\"", told);
+	ck_assert_uint_eq(told_index, index);
+	nl_close(watch);
+}
+END_TEST
+
+/* Who looks at a link because of lost news must not then be told what was before that look. */
+START_TEST(lost_news_are_told_last)
+{
+	struct nl *watch;
+	int room = 4096;
+
+	if (!own_netns())
+		return;
+	device("td0", "10.9.0.1", "fd09::1");
+	ck_assert_ptr_nonnull(watch = nl_watch());
+	ck_assert_int_eq(setsockopt(nl_fd(watch), SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)), 0);
+	for (int i = 0; i < 50; i++)
+		ck_assert_int_eq(nl_link_set(nl, "td0", i % 2 == 1, 0), 0);
+	ck_assert(nl_news(watch, hear, NULL));
+	ck_assert_msg(strlen(told) > 1 && strchr(told, '?') == told + strlen(told) - 1, "\"%s\"", told);
+	memset(told, 0, sizeof(told));
+	ck_assert_int_eq(nl_link_set(nl, "td0", false, 0), 0);
+	ck_assert(nl_news(watch, hear, NULL));
+	ck_assert_msg(told[0] == 'd' && strchr(told, '?') == NULL, "\"%s\"", told);
 	nl_close(watch);
 }
 END_TEST
@@ -297,6 +370,62 @@ START_TEST(a_long_list_is_whole)
 }
 END_TEST
 
+#define LONG	1500			/* addresses: a list of several buffers */
+#define LOOKS	300
+
+/* Until it is killed: an address comes and goes. */
+static pid_t
+churn(void)
+{
+	struct prefix p = address("10.8.0.1", 32);
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	ck_assert_ptr_nonnull(nl = nl_open());
+	for (;;) {
+		(void)nl_addr(nl, true, "td0", &p, NULL);
+		usleep(500);
+		(void)nl_addr(nl, false, "td0", &p, NULL);
+		usleep(500);
+	}
+}
+
+/*
+ * A list that changes while it is read is torn, which is said or mended by another try; what is
+ * left of it is in no later list's way (the kernel would answer that with EBUSY).
+ */
+START_TEST(a_torn_list_is_read_again)
+{
+	static struct prefix list[2 * LONG];
+	unsigned whole = 0;
+	struct prefix p;
+	pid_t other;
+	int n;
+
+	if (!own_netns())
+		return;
+	device("td0", "10.9.0.1", "fd09::1");
+	for (unsigned i = 0; i < LONG; i++) {
+		p = address("10.7.0.1", 32);
+		p.ip.b[2] = (uint8_t)(i / 250);
+		p.ip.b[3] = (uint8_t)(1 + i % 250);
+		ck_assert_int_eq(nl_addr(nl, true, "td0", &p, NULL), 0);
+	}
+	ck_assert_int_ge(other = churn(), 0);
+	for (unsigned i = 0; i < LOOKS; i++) {
+		n = nl_address_list(nl, list, 2 * LONG);
+		ck_assert_msg(n >= LONG || n == -EINTR, "look %u: %d", i, n);
+		whole += n >= LONG;
+	}
+	(void)kill(other, SIGKILL);
+	(void)waitpid(other, NULL, 0);
+	ck_assert_uint_gt(whole, 0);
+	ck_assert_int_ge(nl_address_list(nl, list, 2 * LONG), LONG);
+}
+END_TEST
+
 static void
 fill(TCase *t)
 {
@@ -308,7 +437,10 @@ fill(TCase *t)
 	tcase_add_test(t, there_may_be_no_way);
 	tcase_add_test(t, a_group_goes_at_once);
 	tcase_add_test(t, news_are_told_once);
+	tcase_add_test(t, news_tell_what_a_link_was);
+	tcase_add_test(t, lost_news_are_told_last);
 	tcase_add_test(t, a_long_list_is_whole);
+	tcase_add_test(t, a_torn_list_is_read_again);
 }
 
 UNIT_MAIN("netlink", fill)

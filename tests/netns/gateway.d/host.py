@@ -2,10 +2,11 @@
 
 import json
 import os
+import signal
 import sys
 
 import lib
-from sites import config, connection, yaml
+from sites import DEVICE, config, connection, yaml
 
 TAKE = "import socket,time; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); " \
        "s.bind(('0.0.0.0', 500)); print('bound', flush=True); time.sleep(600)"
@@ -165,4 +166,75 @@ def running(t, a):
     return a.child.poll() is not None
 
 
-CASES = {"in-the-way": in_the_way, "device-taken": device_taken, "full-disk": full_disk, "descriptors": descriptors}
+def device_meddled(t):
+    """What somebody does to a device of ours: set down and up, deleted, renamed."""
+    lab = t.lab()
+    a, b = t.pair(lab)
+    name = DEVICE["a"]
+    routes, index = a.routes(), a.device()
+    address = inside(a)
+    t.check(len(routes) == 4 and len(address) == 2, "routes, guards and addresses are there", sorted(routes))
+    a.ip("link", "set", name, "down")
+    t.eventually("set down: only the guards are left", lambda: len(a.routes()) == 2, 2, a.routes)
+    t.stays("and it is left down", lambda: len(a.routes()) == 2 and "device-up" not in a.log_text(), 1)
+    a.ip("link", "set", name, "up")
+    t.eventually("up again: the routes are back", lambda: a.routes() == routes, 3, a.routes)
+    t.pings("and carry traffic", lab)
+    t.pings("IPv6 too", lab, "fd00:b::2")
+    for i in range(3):
+        lab.run("gw-a", "sh", "-c", f"ip link set {name} down; ip link set {name} up")
+        t.eventually("down and up at once: the routes are back", lambda: a.routes() == routes, 3, a.routes)
+    a.ip("link", "del", name)
+    t.eventually("deleted: it is made anew", lambda: a.device() not in (None, index) and
+                 a.routes() == routes and inside(a) == address, 3, a.routes)
+    t.pings("and carries traffic", lab)
+    t.pings("both ways", lab, "10.1.0.2", "lan-b")
+    lab.run("gw-a", "sh", "-c", f"ip link set {name} down; ip link set {name} name stolen")
+    t.eventually("renamed: it is made anew", lambda: a.device("stolen") is None and
+                 a.routes() == routes and inside(a) == address, 3, a.routes)
+    t.pings("and carries traffic", lab)
+    t.check(a.well() and "host-refused" not in a.log_text(), "nothing was refused, all is well")
+    count = {word: a.log_text().count(f" {word} ") for word in ("device-gone", "device-down", "device-up")}
+    t.check(count == {"device-gone": 2, "device-down": 6, "device-up": 4},
+            "nothing was made anew without need", count)
+    t.check(a.stop() == 0 and a.routes() == set() and a.device() is None, "and it stops cleanly")
+
+
+def devices_meddled(t, n=150):
+    """The same of many at once: more news than the kernel keeps for us."""
+    lab = t.lab()
+    a = t.site(lab, "a", yaml({"connections": {f"c{i}": connection("a", number=i)
+                                               for i in range(1, n + 1)}}, 0)).start(60)
+    t.eventually(f"{n} connections: routes and guards are there", lambda: len(a.routes()) == 2 * n, 10)
+    os.kill(a.engine(), signal.SIGSTOP)         # it does not read them meanwhile
+    lab.run("gw-a", "sh", "-c", "ip link set group 125 down; ip link set group 125 up")
+    os.kill(a.engine(), signal.SIGCONT)
+    t.eventually("all down and up: the routes are back", lambda: len(a.routes()) == 2 * n, 10,
+                 lambda: len(a.routes()))
+    lab.run("gw-a", "ip", "link", "del", "group", "125")
+    t.eventually("all deleted: they are made anew", lambda: len(a.routes()) == 2 * n and
+                 a.log_text().count(" device-gone ") == n, 10, lambda: len(a.routes()))
+    t.check(a.stop() == 0 and a.routes() == set(), "and it stops cleanly")
+
+
+def low_ports(t):
+    """Ports of the configuration may be privileged ones; one that it names later needs a restart."""
+    lab = t.lab()
+    a = t.site(lab, "a", config("a", top={"port": 501, "natt-port": 502})).start()
+    listens = lab.run("gw-a", "ss", "-uln").stdout
+    t.check(":501 " in listens and ":502 " in listens, "ports 501 and 502 are open")
+    a.configure(config("a", top={"port": 503, "natt-port": 504}))
+    a.kill_engine()
+    t.eventually("others after that are refused", lambda: "UDP port 503 was not configured when" in a.log_text(), 5)
+    t.check(a.stop() is not None and ":503 " not in lab.run("gw-a", "ss", "-uln").stdout, "and not opened")
+
+
+def inside(site):
+    """The inside addresses, without the lines about their life."""
+    lines = site.ip("-o", "addr", "show", "dev", DEVICE[site.side]).split("\n")
+    return sorted(line.split()[3] for line in lines if line)
+
+
+CASES = {"device-meddled": device_meddled, "devices-meddled": devices_meddled,
+         "low-ports": low_ports, "in-the-way": in_the_way, "device-taken": device_taken,
+         "full-disk": full_disk, "descriptors": descriptors}
