@@ -153,6 +153,7 @@ workers_tunnel_stats(const struct workers *ws, uint64_t set, uint32_t tunnel,
 		st->in_packets += one.in_packets;
 		st->in_bytes += one.in_bytes;
 		st->drops += one.drops;
+		st->gaps += one.gaps;
 		st->last_out = one.last_out > st->last_out ? one.last_out : st->last_out;
 		st->last_in = one.last_in > st->last_in ? one.last_in : st->last_in;
 	}
