@@ -115,6 +115,20 @@ coalesce_look(const struct pkt *p, const struct inner *in, unsigned takes, struc
 	seen->id = v4 ? inner_get_u16(p, V4_ID_AT) : 0;
 }
 
+/* TCP options are short and often equal: a call of memcmp() costs more than comparing them. */
+static bool
+same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	uint16_t x, y, differ = 0;
+
+	for (; len >= sizeof(x); len -= sizeof(x), a += sizeof(x), b += sizeof(x)) {
+		memcpy(&x, a, sizeof(x));
+		memcpy(&y, b, sizeof(y));
+		differ |= x ^ y;
+	}
+	return differ == 0 && (len == 0 || *a == *b);
+}
+
 /* Are all headers but for what may differ the same?  Both have the same length and kind. */
 static bool
 same_head(const uint8_t *a, const uint8_t *b, const struct co_seen *seen)
@@ -135,8 +149,8 @@ same_head(const uint8_t *a, const uint8_t *b, const struct co_seen *seen)
 		return true;
 	return memcmp(a + up + TCP_ACK_AT, b + up + TCP_ACK_AT, TCP_FLAGS_AT - TCP_ACK_AT) == 0 &&
 	    memcmp(a + up + TCP_WINDOW_AT, b + up + TCP_WINDOW_AT, TCP_CSUM_AT - TCP_WINDOW_AT) == 0 &&
-	    memcmp(a + up + TCP_URGENT_AT, b + up + TCP_URGENT_AT,
-	    seen->head - up - TCP_URGENT_AT) == 0;
+	    same_bytes(a + up + TCP_URGENT_AT, b + up + TCP_URGENT_AT,
+	    seen->head - up - TCP_URGENT_AT);
 }
 
 /* The checksums of a packet without IP options. */
