@@ -262,12 +262,30 @@ check_file(const struct cli *cli, struct secrets *s)
 	return error[0] == '\0' ? CLI_WELL : CLI_FAILED;
 }
 
+static int
+print_keys_json(void)
+{
+	json_t *table = keys_table_json();
+
+	if (table == NULL) {
+		fprintf(stderr, "tandem: no memory\n");
+		return CLI_FAILED;
+	}
+	printf("{\"ok\": true, \"schema\": %d, \"keys\": ", TANDEM_SCHEMA);
+	json_dumpf(table, stdout, JSON_COMPACT);
+	puts("}");
+	json_decref(table);
+	return CLI_WELL;
+}
+
 int
 cli_check(const struct cli *cli)
 {
 	struct secrets *s;
 	int code;
 
+	if (cli->keys && cli->json)
+		return print_keys_json();
 	if (cli->keys) {
 		keys_print(stdout, KEYS_TEXT);
 		return CLI_WELL;

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <jansson.h>
+
 #include "gateway/config.h"
 #include "gateway/mistakes.h"
 
@@ -132,5 +134,8 @@ bool		duration_parse(const char *text, usec_t *t);
  * the manual page tandem.yaml(5). */
 enum keys_format { KEYS_TEXT, KEYS_MARKDOWN, KEYS_MAN };
 void		keys_print(FILE *to, enum keys_format format);
+/* The same for programs, an array with an object a key: name, level (gateway, connection, tunnel),
+ * shared, required, expected, default, presets, change, doc.  New; NULL: no memory. */
+json_t		*keys_table_json(void);
 
 #endif

@@ -133,6 +133,41 @@ head_print(FILE *to, enum keys_format format, enum key_home home)
 		    "|---|---|---|---|---|\n", home > 0 ? "\n" : "", title, about);
 }
 
+static json_t *
+text_or_null(const char *text)
+{
+	return text != NULL ? json_string(text) : json_null();
+}
+
+static json_t *
+key_json(const struct key *k)
+{
+	static const char *const word[] = { "gateway", "connection", "tunnel" };
+	char expected[KEY_EXPECTED_LEN];
+	json_t *presets = json_object();
+
+	for (size_t i = 0; key_presets[i].word != NULL; i++)
+		json_object_set_new(presets, key_presets[i].word,
+		    text_or_null(key_default(k, (enum key_preset)key_presets[i].value)));
+	return json_pack("{s:s, s:s, s:b, s:b, s:s, s:o, s:o, s:s, s:s}", "name", k->name,
+	    "level", word[k->home], "shared", k->shared, "required", k->required,
+	    "expected", key_expected(k, expected), "default", text_or_null(k->value[PRESET_NONE]),
+	    "presets", presets, "change", key_reload_name(k), "doc", k->doc);
+}
+
+json_t *
+keys_table_json(void)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < KEY_N; i++)
+		if (json_array_append_new(a, key_json(&keys[i])) != 0) {
+			json_decref(a);
+			return NULL;
+		}
+	return a;
+}
+
 void
 keys_print(FILE *to, enum keys_format format)
 {

@@ -328,6 +328,9 @@ START_TEST(check_lists_the_keys)
 	ck_assert_int_eq(in_a_process(cli_check, &cli), CLI_WELL);
 	ck_assert(has(run.out, "networks") && has(run.out, "psk-file"));
 	ck_assert_str_eq(run.err, "");
+	cli.json = true;
+	ck_assert_int_eq(in_a_process(cli_check, &cli), CLI_WELL);
+	ck_assert(has(run.out, "{\"ok\": true, \"schema\": 1, \"keys\": [{"));
 }
 END_TEST
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "gateway/keys.h"
 #include "unit.h"
 
@@ -102,9 +104,35 @@ START_TEST(the_manual_page_is_safe_for_troff)
 }
 END_TEST
 
+/* Programs get the same table. */
+START_TEST(the_table_is_there_for_programs)
+{
+	char expected[KEY_EXPECTED_LEN];
+	json_t *all = keys_table_json(), *one;
+
+	ck_assert_uint_eq(json_array_size(all), KEY_N);
+	for (size_t i = 0; i < KEY_N; i++) {
+		one = json_array_get(all, i);
+		ck_assert_str_eq(json_string_value(json_object_get(one, "name")), keys[i].name);
+		ck_assert_str_eq(json_string_value(json_object_get(one, "doc")), keys[i].doc);
+		ck_assert_str_eq(json_string_value(json_object_get(one, "expected")),
+		    key_expected(&keys[i], expected));
+		ck_assert(json_is_true(json_object_get(one, "required")) == keys[i].required);
+	}
+	one = json_array_get(all, KEY_POLICY);
+	ck_assert_str_eq(json_string_value(json_object_get(one, "level")), "connection");
+	one = json_array_get(all, KEY_ESN);
+	ck_assert_str_eq(json_string_value(json_object_get(one, "default")), keys[KEY_ESN].value[0]);
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(one, "presets"), "aws")),
+	    key_default(&keys[KEY_ESN], PRESET_AWS));
+	json_decref(all);
+}
+END_TEST
+
 static void
 fill(TCase *t)
 {
+	tcase_add_test(t, the_table_is_there_for_programs);
 	tcase_add_test(t, the_documentation_is_the_table);
 	tcase_add_test(t, the_table_prints_every_key_for_people);
 	tcase_add_test(t, a_row_says_what_holds_where_nothing_is_written);
