@@ -23,7 +23,8 @@
  * the control socket, and carries the actions of one to another.  gateway.c is the map of that;
  * sockets.c has control's side of the UDP sockets; connection.c turns a configured connection
  * into devices, routes, guards and paths; share.c says which workers serve it; uplink.c follows
- * addresses, carriers and MTUs; reload.c applies a new configuration.
+ * addresses, carriers and MTUs, own.c what of the host a peer must not claim to be; reload.c
+ * applies a new configuration.
  * All of it runs in the control thread.
  */
 struct control;
