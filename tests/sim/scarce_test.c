@@ -234,6 +234,7 @@ gw_end(void)
 	nl_close(g->nl);
 	while ((c = g->connections) != NULL) {
 		g->connections = c->next;
+		own_free(&c->own);
 		free(c);
 	}
 	config_free(g->config);

@@ -170,6 +170,7 @@ rig_free(struct rig *r)
 	nl_close(g->nl);
 	while ((c = g->connections) != NULL) {
 		g->connections = c->next;
+		own_free(&c->own);
 		free(c);
 	}
 	config_free(g->config);
