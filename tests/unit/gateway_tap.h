@@ -24,7 +24,7 @@ enum { TAP_SAID = 64 * 1024, TAP_ACTIONS = 16, TAP_TUNNELS = 64, TAP_HERE = 100,
 
 struct tap {
 	struct rig r;
-	usec_t now;
+	_Atomic usec_t now;		/* the real worker beside us asks for it too */
 	char said[TAP_SAID];
 	char log[TAP_SAID];
 	bool no_room;			/* the worker, or its memory, takes no command */
