@@ -105,7 +105,7 @@ START_TEST(no_number_but_ours)
 	everything();
 	for (unsigned k = 0; k < base(proto, cbc).n; k++) {
 		p = base(proto, cbc);
-		for (unsigned id = 0; id < 65536; id++) {
+		for (unsigned id = 0; id < 65536; id = UNIT_NEXT(id)) {
 			uint8_t type = p.t[k].type;
 
 			p.t[k].id = (uint16_t)id;

@@ -53,7 +53,7 @@ START_TEST(both_ends_converge)
 	struct world w;
 	unsigned whole;
 
-	for (unsigned seed = _i * 125u; seed < _i * 125u + 125; seed++) {
+	for (unsigned seed = _i * 125u; seed < _i * 125u + UNIT_SEEDS(125u); seed++) {
 		w_init_raw(&w, seed, USEC_MS(10 + seed % 40), USEC_S(4), W_TANDEM);
 		W_TUN(t)
 			w_up(&w, t);

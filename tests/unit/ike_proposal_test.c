@@ -302,7 +302,7 @@ START_TEST(no_other_number_is_taken)
 	struct put t[4];
 
 	for (unsigned k = 0; k < 4; k++) {
-		for (unsigned id = 0; id < 65536; id++) {
+		for (unsigned id = 0; id < 65536; id = UNIT_NEXT(id)) {
 			memcpy(t, cbc, sizeof(cbc));
 			t[k].id = (uint16_t)id;
 			peer_offers(PROTO_IKE, t, 4);
@@ -311,7 +311,7 @@ START_TEST(no_other_number_is_taken)
 		}
 	}
 	for (unsigned k = 0; k < 3; k++) {
-		for (unsigned id = 0; id < 65536; id++) {
+		for (unsigned id = 0; id < 65536; id = UNIT_NEXT(id)) {
 			bool fits = id == gcm[k].id || (k == 1 && id == 0);
 
 			memcpy(t, gcm, sizeof(gcm));
@@ -321,13 +321,13 @@ START_TEST(no_other_number_is_taken)
 			    t[k].type, id);
 		}
 	}
-	for (unsigned bits = 0; bits < 65536; bits++) {
+	for (unsigned bits = 0; bits < 65536; bits = UNIT_NEXT(bits)) {
 		memcpy(t, cbc, sizeof(cbc));
 		t[0].bits = (uint16_t)bits;
 		peer_offers(PROTO_IKE, t, 4);
 		ck_assert_msg(sa_choose_ike(&sa, &s, 1, &c) == (bits == 256), "%u bits", bits);
 	}
-	for (unsigned id = 0; id < 65536; id++) {
+	for (unsigned id = 0; id < 65536; id = UNIT_NEXT(id)) {
 		enum ke_group g = ke_group_from_wire((uint16_t)id);
 
 		ck_assert(g == KE_N || ke_group_wire(g) == id);
