@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/gateway.h"
+#include "tun/tun.h"
+
+#include "unit.h"
+
+/*
+ * Which workers serve a connection.  Workers, the broker, IKE and the queues are the test's: what
+ * they are told is written down, a word each.
+ */
+static struct {
+	struct gw g;
+	struct config_connection conf[4];
+	struct gw_connection c[4];
+	char said[512];
+	bool no_room;
+	bool tandem[2];			/* what IKE knows of the peers */
+} s;
+
+static void
+say(const char *fmt, unsigned a, unsigned b)
+{
+	size_t n = strlen(s.said);
+
+	snprintf(s.said + n, sizeof(s.said) - n, fmt, a, b);
+}
+
+static void
+expect(const char *said)
+{
+	ck_assert_str_eq(s.said, said);
+	s.said[0] = '\0';
+}
+
+__typeof__(workers_n) __wrap_workers_n;
+__typeof__(workers_at) __wrap_workers_at;
+__typeof__(worker_post) __wrap_worker_post;
+__typeof__(hostlink_ask) __wrap_hostlink_ask;
+__typeof__(ike_status) __wrap_ike_status;
+__typeof__(tun_queue) __wrap_tun_queue;
+
+unsigned
+__wrap_workers_n(const struct workers *ws)
+{
+	(void)ws;
+	return 3;
+}
+
+struct worker *
+__wrap_workers_at(const struct workers *ws, unsigned index)
+{
+	(void)ws;
+	return (struct worker *)(uintptr_t)(index + 1);
+}
+
+bool
+__wrap_worker_post(struct worker *w, const struct worker_cmd *c)
+{
+	unsigned index = (unsigned)(uintptr_t)w - 1;
+
+	if (s.no_room)
+		return false;
+	ck_assert_uint_eq(c->index, 7);
+	if (c->kind == WORKER_DEVICE_ADD)
+		say("read%u:%u ", index, (unsigned)c->fd);
+	else if (c->kind == WORKER_DEVICE_WRITER)
+		say("write%u:%u ", index, (unsigned)c->fd);
+	else if (c->kind == WORKER_DEVICE_QUEUE)
+		say(c->on ? "on%u " : "off%u ", index, 0);
+	else
+		ck_abort_msg("command %d", (int)c->kind);
+	return true;
+}
+
+bool
+__wrap_hostlink_ask(struct hostlink *h, struct host_request *q, uint32_t cookie)
+{
+	(void)h;
+	ck_assert_uint_eq(cookie, 40);
+	say("ask%u/%u ", q->slot, q->slots);
+	return true;
+}
+
+bool
+__wrap_ike_status(const struct ike *ike, uint32_t tunnel, struct ike_status *st)
+{
+	(void)ike;
+	st->peer_is_tandem = s.tandem[tunnel - 1];
+	return true;
+}
+
+int
+__wrap_tun_queue(int fd, bool on)
+{
+	say(on ? "attach%u " : "detach%u ", (unsigned)fd, 0);
+	return 0;
+}
+
+static struct gw_connection *
+connection(unsigned i, unsigned workers)
+{
+	struct gw_connection *c = &s.c[i];
+
+	s.conf[i].workers = workers;
+	s.conf[i].tunnels_n = 2;
+	c->conf = &s.conf[i];
+	c->id = 40;
+	c->device = 7;
+	for (unsigned t = 0; t < 2; t++) {
+		c->t[t].id = t + 1;
+		c->t[t].c = c;
+	}
+	share_choose(&s.g, c);
+	return c;
+}
+
+static void
+open_slot(struct gw_connection *c, unsigned slot)
+{
+	struct host_answer a = { .op = HOST_TUN_OPEN, .fd = (int)(20 + slot), .what.slot = slot };
+
+	ck_assert(share_opened(&s.g, c, &a));
+}
+
+static void
+fresh(void)
+{
+	memset(&s, 0, sizeof(s));
+}
+
+/* The next goes where the fewest are; who has gone makes room. */
+START_TEST(homes_are_spread)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert_uint_eq(connection(i, 1)->home, i % 3);
+		ck_assert_uint_eq(s.c[i].serves, workers_bit(i % 3));
+	}
+	share_end(&s.g, &s.c[1]);
+	s.c[1] = (struct gw_connection){ .id = 0 };
+	ck_assert_uint_eq(connection(1, 1)->home, 1);
+	fresh();
+	ck_assert_uint_eq(connection(0, 2)->serves, 3);		/* 0 and 1 */
+	ck_assert_uint_eq(connection(1, 9)->serves, 7);		/* no more than there are */
+	ck_assert_uint_eq(s.c[1].home, 2);
+	share_end(&s.g, &s.c[0]);
+	share_end(&s.g, &s.c[1]);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_uint_eq(s.g.worker[i].load, 0);
+}
+END_TEST
+
+/* One worker has a plain device; N have a queue each and one more that the home writes to. */
+START_TEST(queues_go_to_their_workers)
+{
+	struct host_request q = { .op = HOST_TUN_OPEN };
+	struct gw_connection *c = connection(0, 1);
+
+	share_ask(&s.g, c, &q);
+	expect("ask0/0 ");
+	open_slot(c, 0);
+	expect("read0:20 ");
+	ck_assert(c->device_open);
+	c = connection(1, 2);			/* homes 1 and 2 */
+	share_ask(&s.g, c, &q);
+	expect("ask0/3 ask1/3 ask2/3 ");
+	open_slot(c, 1);
+	expect("detach21 read2:21 ");
+	ck_assert(!c->device_open);		/* that is said of the first */
+	open_slot(c, 0);
+	expect("read1:20 ");
+	ck_assert(c->device_open);
+	open_slot(c, 2);
+	expect("detach22 write1:22 ");
+	ck_assert_uint_eq(c->queues, 3);
+	s.no_room = true;
+	ck_assert(!share_opened(&s.g, c, &(struct host_answer){ .op = HOST_TUN_OPEN, .fd = 9 }));
+}
+END_TEST
+
+/* Only while each peer that is up has a window that is known to be wide. */
+START_TEST(others_take_part_while_windows_are_wide)
+{
+	struct gw_connection *c = connection(0, 3);
+
+	for (unsigned slot = 0; slot < 3; slot++)
+		open_slot(c, slot);
+	s.said[0] = '\0';
+	c->t[0].up = s.tandem[0] = true;
+	share_look(&s.g, c);
+	expect("");				/* a queue is missing */
+	open_slot(c, 3);
+	expect("detach23 write0:23 on1 on2 ");
+	ck_assert(c->shared);
+	share_look(&s.g, c);
+	expect("");				/* once */
+	c->t[1].up = true;			/* a peer that nobody knows */
+	share_look(&s.g, c);
+	expect("off1 off2 ");
+	s.conf[0].peer_window = 1024;
+	share_look(&s.g, c);
+	expect("on1 on2 ");
+	s.conf[0].peer_window = 1023;
+	share_look(&s.g, c);
+	expect("off1 off2 ");
+	c->t[0].up = c->t[1].up = false;	/* nobody there: as it was */
+	s.conf[0].peer_window = 8192;
+	share_look(&s.g, c);
+	expect("");
+	ck_assert(!c->shared);
+}
+END_TEST
+
+static void
+fill(TCase *t)
+{
+	tcase_add_checked_fixture(t, fresh, NULL);
+	tcase_add_test(t, homes_are_spread);
+	tcase_add_test(t, queues_go_to_their_workers);
+	tcase_add_test(t, others_take_part_while_windows_are_wide);
+}
+
+UNIT_MAIN("gateway/share", fill)
