@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Of worker.c and its parts worker_in.c, worker_out.c and worker_control.c: a worker with its thread. */
 #include "gateway/worker.h"
 
 #include <errno.h>
