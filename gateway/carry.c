@@ -147,27 +147,45 @@ endpoint_moved(struct gw *g, struct gw_tunnel *t, const struct ike_action *a)
 	endpoint_set(g, t, &a->local, &a->remote);
 }
 
+/* No worker has it any more.  Whose outbound SA it was, or NULL: of nobody any more, or inbound. */
+static struct gw_sa *
+unlend(struct gw *g, const struct esp_sa *back)
+{
+	struct gw_sa *sa = map_del(g->lent, (uintptr_t)back);
+
+	if (sa == NULL)
+		return NULL;
+	if (sa->in == back) {
+		sa->in = NULL;
+		return NULL;
+	}
+	sa->lent = NULL;
+	return sa;
+}
+
+void
+gw_sa_lost(struct gw *g, struct esp_sa *lost)
+{
+	if (!esp_sa_return(lost))
+		return;
+	(void)unlend(g, lost);
+	esp_sa_free(g->secrets, lost);
+}
+
 void
 gw_sa_back(struct gw *g, struct esp_sa *back)
 {
 	struct gw_sa *sa;
 	struct gw_tunnel *t;
-	bool inbound;
 
 	if (!esp_sa_return(back))
 		return;			/* another worker has it still */
-	sa = map_del(g->lent, (uintptr_t)back);
+	sa = unlend(g, back);
 	t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
-	inbound = sa != NULL && sa->in == back;
-	if (inbound)
-		sa->in = NULL;
-	if (t == NULL || inbound) {
-		if (sa != NULL && !inbound)
-			sa->lent = NULL;
+	if (t == NULL) {
 		esp_sa_free(g->secrets, back);
 		return;
 	}
-	sa->lent = NULL;
 	sa->out = back;
 	if (t->spi_in == sa->spi_in)
 		lend(g, t, sa);

@@ -100,16 +100,9 @@ static void
 esp_back(void *arg, const struct esp_event *ev)
 {
 	struct gw *g = arg;
-	struct gw_sa *sa;
 
-	if (ev->sa != NULL && esp_sa_return(ev->sa)) {
-		sa = map_del(g->lent, (uintptr_t)ev->sa);
-		if (sa != NULL && sa->in == ev->sa)
-			sa->in = NULL;
-		else if (sa != NULL)
-			sa->lent = NULL;
-		esp_sa_free(g->secrets, ev->sa);
-	}
+	if (ev->sa != NULL)
+		gw_sa_lost(g, ev->sa);
 	if (ev->path != NULL && --ev->path->users == 0)
 		esp_path_free(ev->path);
 }

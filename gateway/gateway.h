@@ -179,6 +179,8 @@ bool		sockets_strays(struct gw *g);	/* true: there may be more */
 /* ---- carry.c ---- */
 void		gw_drain(struct gw *g, usec_t now);	/* all actions of the machines */
 void		gw_sa_back(struct gw *g, struct esp_sa *back);	/* a worker gave it back */
+/* A worker could not be given it, or has ended: freed after the last, and not lent again. */
+void		gw_sa_lost(struct gw *g, struct esp_sa *lost);
 
 /* ---- connection.c ---- */
 /* False (logged): no memory or no device index. */

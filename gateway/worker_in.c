@@ -48,7 +48,6 @@ struct look {
 	bool again;			/* the commands were looked at once more */
 };
 
-
 static void
 pass_in(struct worker *w, usec_t now)
 {
