@@ -21,7 +21,7 @@ enum {
 	TCP_PSH = 0x08, TCP_ACK = 0x10,
 	UDP_HEAD = 8, UDP_LEN_AT = 4, UDP_CSUM_AT = 6,
 	V4_LEN_AT = 2, V4_ID_AT = 4, V4_FRAG_AT = 6, V4_PROTO_AT = 9, V4_CSUM_AT = 10, V4_ADDR_AT = 12,
-	V6_LEN_AT = 4, V6_NEXT_AT = 6,
+	V6_LEN_AT = 4, V6_NEXT_AT = 6, V6_ADDR_AT = 8,
 };
 
 void
@@ -153,18 +153,18 @@ same_head(const uint8_t *a, const uint8_t *b, const struct co_seen *seen)
 	    seen->head - up - TCP_URGENT_AT);
 }
 
-/* The checksums of a packet without IP options. */
+/* The checksums of a packet without IP options.  The addresses, which the pseudo-header is made
+ * of, stand right in front of what the upper layer's covers: one pass over both. */
 static bool
 csum_is_right(const uint8_t *data, size_t len, size_t ip_head)
 {
 	bool v4 = data[0] >> 4 == 4;
-	size_t upper = len - ip_head;
-	uint32_t sum = data[v4 ? V4_PROTO_AT : V6_NEXT_AT];
+	size_t at = v4 ? V4_ADDR_AT : V6_ADDR_AT;
+	uint32_t sum = data[v4 ? V4_PROTO_AT : V6_NEXT_AT] + (uint32_t)(len - ip_head);
 
 	if (v4 && inner_sum_end(inner_sum(data, INNER_V4_HEAD, 0)) != 0)
 		return false;
-	sum = v4 ? inner_sum(data + V4_ADDR_AT, 8, sum) : inner_sum(data + 8, 32, sum);
-	return inner_sum_end(inner_sum(data + ip_head, upper, sum + (uint32_t)upper)) == 0;
+	return inner_sum_end(inner_sum(data + at, len - at, sum)) == 0;
 }
 
 static struct co_flow *
@@ -239,26 +239,14 @@ append(struct coalesce *c, struct co_flow *f, uint8_t *data, size_t len)
 	return true;
 }
 
-bool
-coalesce_join(struct coalesce *c, const struct pkt *p, const struct co_seen *seen)
+/* It continues the flow: is there room for it? */
+static bool
+grow(struct coalesce *c, struct co_flow *f, const struct pkt *p, const struct co_seen *seen)
 {
-	struct co_flow *f;
-	struct pkt *first;
+	struct pkt *first = f->first;
 
-	if (seen->hash == 0) {			/* a fragment: of whatever flow */
-		for (unsigned i = 0; i < CO_FLOWS; i++)
-			end(c, &c->flow[i]);
+	if (!append(c, f, pkt_data(p) + seen->head, seen->payload))
 		return false;
-	}
-	f = find(c, seen->hash);
-	if (f == NULL)
-		return false;
-	if (!continues(f, p, seen) ||
-	    !append(c, f, pkt_data(p) + seen->head, seen->payload)) {
-		end(c, f);
-		return false;
-	}
-	first = f->first;
 	first->segments = (uint16_t)(first->segments > 1 ? first->segments + 1 : 2);
 	f->total += seen->payload;
 	f->seq += seen->payload;
@@ -269,6 +257,60 @@ coalesce_join(struct coalesce *c, const struct pkt *p, const struct co_seen *see
 	if (seen->ends || seen->payload < first->segment)
 		end(c, f);
 	return true;
+}
+
+bool
+coalesce_join(struct coalesce *c, const struct pkt *p, const struct co_seen *seen)
+{
+	struct co_flow *f;
+
+	if (seen->hash == 0) {			/* a fragment: of whatever flow */
+		for (unsigned i = 0; i < CO_FLOWS; i++)
+			end(c, &c->flow[i]);
+		return false;
+	}
+	f = find(c, seen->hash);
+	if (f == NULL)
+		return false;
+	if (continues(f, p, seen) && grow(c, f, p, seen))
+		return true;
+	end(c, f);
+	return false;
+}
+
+/* Read p as a packet of the flow, which it may not be: continues() tells.  False: it is not. */
+static bool
+look_like(const struct co_flow *f, const struct pkt *p, struct co_seen *seen)
+{
+	const struct pkt *first = f->first;
+	struct rd r = rd_init(pkt_data(p), p->len);
+	bool v4 = pkt_data(first)[0] >> 4 == 4;
+	uint16_t len;
+
+	if (p->len <= first->head_len)
+		return false;
+	*seen = (struct co_seen){ .hash = f->hash, .ip_head = first->csum_start };
+	rd_skip(&r, v4 ? V4_LEN_AT : V6_LEN_AT);
+	len = rd_u16(&r);
+	seen->id = v4 ? rd_u16(&r) : 0;
+	if (len + (v4 ? 0u : INNER_V6_HEAD) != p->len)
+		return false;
+	r = rd_init(pkt_data(p), p->len);
+	rd_skip(&r, seen->ip_head + 4u);
+	seen->payload = (uint16_t)(p->len - first->head_len);
+	return first->gso == PKT_GSO_TCP ? look_tcp(&r, seen) : look_udp(&r, p, seen);
+}
+
+bool
+coalesce_follow(struct coalesce *c, struct pkt *p)
+{
+	struct co_flow *f = c->hot;
+	struct co_seen seen;
+
+	if (f == NULL || !look_like(f, p, &seen))
+		return false;
+	p->device = f->first->device;
+	return continues(f, p, &seen) && grow(c, f, p, &seen);
 }
 
 void
@@ -300,7 +342,8 @@ coalesce_guess(struct coalesce *c, const uint8_t *at)
 {
 	struct co_flow *f = c->hot;
 
-	if (f == NULL || f->end != at)
+	/* What is opened there must not hide the first one's header, by which it is judged. */
+	if (f == NULL || f->end != at || f->first->segment < f->first->head_len)
 		return 0;
 	/* Now, because what is opened there hides its end. */
 	if (!is_checked(f)) {
@@ -319,7 +362,7 @@ put_partial(struct pkt *p, size_t total)
 	bool v4 = data[0] >> 4 == 4, udp = p->gso == PKT_GSO_UDP;
 	uint32_t upper = (uint32_t)total - p->csum_start, sum = upper + (udp ? PROTO_UDP : PROTO_TCP);
 
-	sum = v4 ? inner_sum(data + V4_ADDR_AT, 8, sum) : inner_sum(data + 8, 32, sum);
+	sum = v4 ? inner_sum(data + V4_ADDR_AT, 8, sum) : inner_sum(data + V6_ADDR_AT, 32, sum);
 	p->csum = PKT_CSUM_PARTIAL;
 	p->csum_offset = udp ? UDP_CSUM_AT : TCP_CSUM_AT;
 	inner_put_u16(p, (size_t)p->csum_start + p->csum_offset, (uint16_t)~inner_sum_end(sum));

@@ -46,12 +46,20 @@ struct esp_outbuf {
 	size_t size;			/* of its datagrams */
 };
 
+/* What a packet's verdict depends on beside its own header. */
+struct came {
+	const struct esp_sa *sa;
+	uint8_t tos;			/* of the datagram */
+	uint8_t next;			/* ESP next header */
+};
+
 /* Where opened packets of a call are written, one behind the other. */
 struct esp_inbuf {
 	uint8_t *mem;			/* ENGINE_IN bytes */
 	size_t used;
 	uint8_t saved[ENGINE_HEAD_MAX];	/* what a guess overwrote */
 	unsigned guess;			/* bytes of it */
+	struct came came;		/* how the packet did that ends there */
 };
 
 struct esp {

@@ -87,6 +87,13 @@ void	coalesce_look(const struct pkt *p, const struct inner *in, unsigned takes,
 	    struct co_seen *seen);
 /* True: p's payload, which stays where it is, now belongs to an earlier packet. */
 bool	coalesce_join(struct coalesce *c, const struct pkt *p, const struct co_seen *seen);
+/*
+ * The same for a packet of which nothing is known but that it was opened where coalesce_guess()
+ * hoped for it.  True says that its header is the one of that flow's first packet but for
+ * lengths, numbers and PSH: what was judged of addresses, ports and TOS holds for it too.
+ * False: nothing has changed, and it goes the long way.
+ */
+bool	coalesce_follow(struct coalesce *c, struct pkt *p);
 /* `p` was appended to the batch, where it stays until coalesce_reset(). */
 void	coalesce_open(struct coalesce *c, struct pkt *p, const struct co_seen *seen);
 /* How many bytes of header the next packet probably has, if `at` is where the payload that

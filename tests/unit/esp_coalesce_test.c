@@ -286,6 +286,11 @@ START_TEST(the_next_place_is_guessed)
 	ck_assert_uint_eq(coalesce_guess(&co, end + 1), 0);
 	coalesce_reset(&co);
 	ck_assert_uint_eq(coalesce_guess(&co, end), 0);
+	b.size = 39;				/* a header would cover the one that it is compared with */
+	b.payload = 3 * 39;
+	ck_assert(!comes(&b, 0));
+	ck_assert(comes(&b, 1));
+	ck_assert_uint_eq(coalesce_guess(&co, slot[3] + 64 + 40 + 39), 0);
 }
 END_TEST
 

@@ -192,6 +192,75 @@ START_TEST(the_stream_is_the_same)
 }
 END_TEST
 
+/* ---- packets that follow, but by another way ------------------------------------------------ */
+
+/* Packet k of the burst as the peer of side 1 sends it by its last Child SA; the IP header says
+ * that it is `cut` bytes shorter, TCP's checksum that it is not. */
+static void
+arrives(struct rig *r, const struct burst *b, unsigned k, uint8_t next, uint8_t tos, unsigned cut)
+{
+	static struct forge g;
+	uint8_t inner[2048];
+	size_t len = segment(b, k, inner);
+
+	put16(inner + 2, (unsigned)len - cut);
+	put16(inner + 10, 0);
+	put16(inner + 10, sum_of(inner, 20, 0));
+	forge_inner(&g, r->child[0].aead, inner, len, next);
+	g.seq = 5 + k;
+	rig_forge_also(r, 0, &g)->tos = tos;
+}
+
+/*
+ * What continues a flow goes a short way, without a look at selectors, addresses and ECN.  It may
+ * only if it came as the packet before: by the same SA, with the same outer TOS and next header.
+ */
+START_TEST(a_follower_is_judged_for_itself)
+{
+	static const struct {
+		const char *by;			/* a new Child SA, for this network of the peer */
+		uint8_t next, tos;
+		unsigned cut;
+		unsigned packets;		/* that come out, super or not */
+		enum drop why;			/* of the second; DROP_N: it came */
+	} cases[] = {
+		{ NULL, 4, 0, 0, 1, DROP_N },
+		{ "10.1.0.0/16", 4, 0, 0, 1, DROP_N },
+		{ "10.1.7.0/24", 4, 0, 0, 1, DROP_IN_SELECTOR },
+		{ NULL, 41, 0, 0, 1, DROP_IN_INNER },
+		{ NULL, 59, 0, 0, 1, DROP_IN_DUMMY },
+		{ NULL, 50, 0, 0, 1, DROP_IN_PROTO },
+		{ NULL, 4, ECN_CE, 0, 2, DROP_N },
+		{ NULL, 4, 0, 10, 2, DROP_N },
+	};
+	struct burst b = { .host = 20, .ttl = 64, .flags = TCP_ACK, .tos = ECN_ECT0, .size = 1000,
+		.payload = 2000 };
+	struct rig r;
+
+	rig_init(&r, AEAD_AES_GCM_16_256, true);
+	esp_device(r.e[1], 8, ESP_TAKES_TCP);
+	rig_child(&r, AEAD_AES_GCM_16_256, true, 1, 0);
+	arrives(&r, &b, 0, 4, 0, 0);
+	if (cases[_i].by != NULL) {
+		rig_child(&r, AEAD_AES_GCM_16_256, true, 1, 1);
+		r.child[1].ts_remote = ts_one(cases[_i].by);
+		rig_install(&r, 1, 0);
+	}
+	arrives(&r, &b, 1, cases[_i].next, cases[_i].tos, cases[_i].cut);
+	rig_in(&r, 1);
+	ck_assert_uint_eq(r.inner.n, cases[_i].packets);
+	ck_assert_uint_eq(r.inner.pkt[0].len,
+	    cases[_i].packets == 1 && cases[_i].why == DROP_N ? 2040 : 1040);
+	if (cases[_i].packets == 2) {
+		ck_assert_uint_eq(pkt_data(&r.inner.pkt[1])[1], cases[_i].tos == ECN_CE ? ECN_CE : ECN_ECT0);
+		ck_assert_uint_eq(r.inner.pkt[1].len, 1040 - cases[_i].cut);
+	}
+	if (cases[_i].why != DROP_N)
+		ck_assert_uint_eq(rig_drops(&r, 1, cases[_i].why), 1);
+	rig_fini(&r);
+}
+END_TEST
+
 /* ---- packets that are too big --------------------------------------------------------------- */
 
 /* A super-packet for a tunnel of 1438 whose packets would be larger. */
@@ -326,6 +395,7 @@ static void
 fill(TCase *tc)
 {
 	tcase_add_loop_test(tc, the_stream_is_the_same, 0, RIG_SLOW ? 24 : 60);
+	tcase_add_loop_test(tc, a_follower_is_judged_for_itself, 0, 8);
 	tcase_add_loop_test(tc, too_big_with_df_is_answered, 0, 4);
 	tcase_add_test(tc, too_big_tcp_is_split_smaller);
 	tcase_add_test(tc, too_big_udp_is_cut);

@@ -581,9 +581,9 @@ forge_inner(struct forge *g, enum aead_id aead, const void *inner, size_t len, u
 	g->len = len + pad + 2;
 }
 
-/* Encrypt it by base/aead alone, without the product's seal; r->in then holds this packet. */
-static inline void
-rig_forge(struct rig *r, int side, const struct forge *g)
+/* Encrypt it by base/aead alone, without the product's seal; r->in then holds this packet too. */
+static inline struct pkt *
+rig_forge_also(struct rig *r, int side, const struct forge *g)
 {
 	const struct child_sa *c = &r->child[side];
 	const struct aead_info *info = aead_info(c->aead);
@@ -591,10 +591,8 @@ rig_forge(struct rig *r, int side, const struct forge *g)
 	uint8_t aad[12], hi[4], *data;
 	struct aead_key key;
 	struct aead_op op;
-	struct pkt *p;
+	struct pkt *p = batch_next(&r->in);
 
-	batch_reset(&r->in);
-	p = batch_next(&r->in);
 	data = pkt_data(p);
 	ck_assert(aead_key_init(&key, r->aeads, c->aead, c->key_out, c->key_len));
 	put16(data, c->spi_out >> 16);
@@ -622,6 +620,14 @@ rig_forge(struct rig *r, int side, const struct forge *g)
 	p->remote = outer_of(side, c->tunnel);
 	aead_key_fini(&key);
 	aead_scratch_free(scratch);
+	return p;
+}
+
+static inline void
+rig_forge(struct rig *r, int side, const struct forge *g)
+{
+	batch_reset(&r->in);
+	(void)rig_forge_also(r, side, g);
 }
 
 /* ---- scenes: a rig and a bad peer ------------------------------------------------------- */
