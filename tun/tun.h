@@ -15,7 +15,7 @@
  * A device has a virtio-net header in front of each packet (IFF_VNET_HDR), so that the kernel
  * may hand us super-packets and take them: one read or write then moves up to 64 KiB.
  */
-#define TUN_TXQLEN	500		/* packets that wait in the kernel for us to read */
+#define TUN_TXQLEN	1000		/* packets that wait in the kernel for us to read, as an Ethernet device has */
 
 /*
  * Make device `name`, down, in link group `group` (IFLA_GROUP), with a transmit queue of
