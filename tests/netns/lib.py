@@ -248,6 +248,12 @@ class Tandem:
         return end(self.child, sig) if self.child else None
 
 
+def sanitizer_reports(text):
+    """The lines of a log in which a sanitizer speaks."""
+    return [line for line in text.split("\n")
+            if any(word in line for word in ("Sanitizer", "runtime error", "SUMMARY"))]
+
+
 # ---- telling -------------------------------------------------------------------------------------
 
 class Report:

@@ -5,13 +5,6 @@ import os
 import lib
 from sites import config, connection, yaml
 
-WORDS = ("Sanitizer", "runtime error", "SUMMARY")
-
-
-def reports(text):
-    return [line for line in text.split("\n") if any(w in line for w in WORDS)]
-
-
 def whole_life(variant):
     def case(t):
         lib.run(["make", "-s", "-C", lib.ROOT, "SAN=" + variant.replace("-", ","),
@@ -23,7 +16,7 @@ def whole_life(variant):
 
         def call(site, *words):
             code, out, err = site.command(*words)
-            said.extend(reports(out + err))
+            said.extend(lib.sanitizer_reports(out + err))
             return code, out
 
         lab.stream_server("lan-b")
@@ -33,7 +26,7 @@ def whole_life(variant):
         for stream in (load, tcp):
             lib.stream_result(stream)
         stop(t, (a, b))
-        logs = reports(a.log_text() + b.log_text()) + said
+        logs = lib.sanitizer_reports(a.log_text() + b.log_text()) + said
         t.check(logs == [], f"{variant}: no report of a sanitizer in start, traffic, rekey, reload, stop",
                 logs[:3])
     case.__doc__ = f"Both gateways and the command line built with {variant}."
