@@ -83,6 +83,7 @@ connections:
     mode: {mode}
     networks: [{far}]
     esp: {esp}
+    workers: {workers}
     tunnels:
       - {{local: {up1}, remote: {peer1}, inside: 169.254.10.{n}/30, psk-file: psk}}
       - {{local: {up2}, remote: {peer2}, inside: 169.254.20.{n}/30, psk-file: psk}}
@@ -101,7 +102,7 @@ def program_of(given, name):
 
 
 class Tandem(Contender):
-    suite, binary = "aes256gcm16", None
+    suite, binary, workers = "aes256gcm16", None, 1
     what = "Tandem, AES-256-GCM"
 
     def need(self):
@@ -110,8 +111,9 @@ class Tandem(Contender):
     def configuration(self, side):
         far = other(side)
         return TANDEM.format(mode="start" if side == "a" else "add", far=LAN[far],
-                             esp=f"{self.suite}-curve25519", n=1 if side == "a" else 2,
-                             up1=UP1[side], up2=UP2[side], peer1=UP1[far], peer2=UP2[far])
+                             esp=f"{self.suite}-curve25519", workers=self.workers,
+                             n=1 if side == "a" else 2, up1=UP1[side], up2=UP2[side],
+                             peer1=UP1[far], peer2=UP2[far])
 
     def start(self):
         key = {"psk": base64.b32encode(os.urandom(20)) + b"\n"}
@@ -152,6 +154,11 @@ class TandemAes128(Tandem):
 class TandemChacha(Tandem):
     suite = "chacha20poly1305"
     what = "Tandem, ChaCha20-Poly1305"
+
+
+class TandemWorkers(Tandem):
+    workers = 2
+    what = "Tandem with two workers for the connection"
 
 
 class TandemNull(Tandem):
@@ -389,6 +396,7 @@ TABLE = {
     "tandem": Tandem,
     "tandem-aes128": TandemAes128,
     "tandem-chacha": TandemChacha,
+    "tandem-workers": TandemWorkers,
     "tandem-100": Tandem100,
     "tandem-1000": Tandem1000,
     "wireguard-go-13": WireGuard13,
@@ -398,8 +406,9 @@ TABLE = {
     "openvpn": OpenVpn,
 }
 # Names of namespaces and devices are short.
-TAG = {"tandem-aes128": "t128", "tandem-chacha": "tcha", "tandem-100": "t100", "tandem-1000": "t1k", "wireguard-go-13": "wg13",
-       "wireguard-go-12": "wg12", "wireguard-go": "wg", "strongswan": "swan", "openvpn": "ovpn"}
+TAG = {"tandem-aes128": "t128", "tandem-chacha": "tcha", "tandem-workers": "tw2", "tandem-100": "t100",
+       "tandem-1000": "t1k", "wireguard-go-13": "wg13", "wireguard-go-12": "wg12",
+       "wireguard-go": "wg", "strongswan": "swan", "openvpn": "ovpn"}
 
 
 def describe():

@@ -10,6 +10,7 @@ BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 NAMES = {"none": "no VPN, kernel routing", "null": "Tandem, null cipher (ceiling)",
          "tandem": "Tandem, AES-256-GCM", "tandem-aes128": "Tandem, AES-128-GCM",
          "tandem-chacha": "Tandem, ChaCha20-Poly1305",
+         "tandem-workers": "Tandem, two workers",
          "tandem-100": "Tandem, 100 tunnels", "tandem-1000": "Tandem, 1,000 idle tunnels",
          "wireguard-go-13": "wireguard-go, Debian 13", "wireguard-go-12": "wireguard-go, Debian 12",
          "wireguard-go": "wireguard-go", "strongswan": "strongSwan kernel-libipsec",
