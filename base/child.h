@@ -19,6 +19,7 @@ struct child_sa {
 	enum aead_id aead;
 	bool esn;
 	bool initiator;			/* we sent the request that made it */
+	uint8_t resource;		/* of those that share the tunnel, whose it is (RFC 9611) */
 	uint16_t window;		/* replay window, packets: 64..8192 */
 	uint8_t key_in[AEAD_KEY_MAX], key_out[AEAD_KEY_MAX];
 	uint16_t key_len;

@@ -6,6 +6,7 @@
 #include "ike/authx.h"
 #include "ike/childx.h"
 #include "ike/init.h"
+#include "ike/resource.h"
 #include "ike/send.h"
 #include "ike/tunnel.h"
 
@@ -88,7 +89,7 @@ static bool
 send_proof(struct ike_sa *sa)
 {
 	struct tunnel *t = sa->tunnel;
-	struct child *c = child_new(sa, true);
+	struct child *c = child_new(sa, true, 0);
 	struct msg_wr mw;
 
 	if (c == NULL)
@@ -179,6 +180,7 @@ authx_on_response(struct ike_sa *sa, const struct msg *m)
 		ike_sa_close(sa, "the keys of the Child SA could not be made");
 		return V_STAY;
 	}
+	resource_begin(sa, msg_notify(m, N_SA_RESOURCE_INFO) != NULL);
 	childx_story(c, "child-up");
 	child_pick(t);
 	ike_sa_drop_mine(sa);
@@ -294,6 +296,7 @@ answer(struct ike_sa *sa, const struct msg *m)
 		msg_add_notify(&mw, error, NULL, 0);
 	if (!send_reply(sa, &mw) || error != 0)
 		return;
+	resource_begin(sa, n->info);
 	childx_story(c, "child-up");
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "ike/resource.h"
 #include "ike/sa.h"
 #include "ike/tunnel.h"
 
@@ -15,6 +16,9 @@
  * one of the IKE SA that wins a duel, then the youngest.  So nothing is sent into a Child SA
  * that the peer cannot read while there is another, and the order that DESIGN 5 asks for at a
  * rekey (SA_IN new, answer, SA_OUT new, SA_DROP old) follows.
+ *
+ * Where workers share the tunnel each has its own choice, see resource.h: of its own Child SAs
+ * and the one that the first sends by.
  */
 #define CHILD_SPI_MIN	256		/* 1..255 are reserved (RFC 4303 2.1) */
 #define CHILD_RETRY	USEC_S(1)	/* a lost Child SA is not asked for sooner */
@@ -39,9 +43,9 @@ child_state(struct child *c, enum child_state state)
 	c->state = state;
 }
 
-/* Random, of the tunnel's worker, not in use. */
+/* Random, of the worker whose number is `owner` mod workers, not in use. */
 static uint32_t
-new_spi(struct ike *ike, uint32_t tunnel)
+new_spi(struct ike *ike, uint64_t owner)
 {
 	uint32_t workers = ike->env.workers > 0 ? ike->env.workers : 1;
 	uint32_t spi;
@@ -49,20 +53,21 @@ new_spi(struct ike *ike, uint32_t tunnel)
 	do {
 		spi = rng_u32(&ike->env.rng);
 		spi -= spi % workers;
-		spi += tunnel % workers;
+		spi += (uint32_t)(owner % workers);
 	} while (spi < CHILD_SPI_MIN || map_get(ike->children, spi) != NULL);
 	return spi;
 }
 
 struct child *
-child_new(struct ike_sa *sa, bool initiator)
+child_new(struct ike_sa *sa, bool initiator, unsigned resource)
 {
+	const struct tunnel *t = sa->tunnel;
 	struct ike *ike = sa->ike;
 	struct child *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
-	c->spi_in = new_spi(ike, sa->tunnel->conf.id);
+	c->spi_in = new_spi(ike, (uint64_t)t->conf.id + resource % resource_n(t));
 	if (!queue_reserve(&ike->queue)) {
 		free(c);
 		return NULL;
@@ -73,6 +78,7 @@ child_new(struct ike_sa *sa, bool initiator)
 		return NULL;
 	}
 	c->sa = sa;
+	c->resource = resource;
 	c->initiator = c->known = initiator;
 	c->serial = ++ike->serial;
 	c->rekey_at = c->hard_at = USEC_NEVER;
@@ -135,6 +141,7 @@ child_sa_new(const struct child *c, const struct nego *n)
 	cs->aead = c->suite.enc;
 	cs->esn = c->suite.esn;
 	cs->initiator = c->initiator;
+	cs->resource = (uint8_t)c->resource;
 	cs->window = sa->tunnel->conf.window;
 	cs->local = sa->local;
 	cs->remote = sa->remote;
@@ -188,41 +195,97 @@ child_known_all(struct ike_sa *sa)
 	}
 }
 
+bool
+child_is_live(const struct child *c)
+{
+	return (c->state == CHILD_UP || c->state == CHILD_REKEYING) && c->installed && !c->lost;
+}
+
+bool
+child_have(const struct tunnel *t)
+{
+	for (const struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
+		for (const struct child *c = sa->children; c != NULL; c = c->next)
+			if (c->installed && c->state != CHILD_DELETING)
+				return true;
+	return false;
+}
+
 /* What counts first is in the highest bit. */
 static unsigned
-rank(const struct tunnel *t, const struct ike_sa *main_sa, const struct child *c)
+rank(const struct ike_sa *main_sa, const struct child *c, unsigned k)
 {
-	bool live = (c->state == CHILD_UP || c->state == CHILD_REKEYING) && !c->lost;
+	bool live = child_is_live(c);
 
-	return (c->known ? 16u : 0) | (c->state != CHILD_DELETING ? 8u : 0) | (live ? 4u : 0) |
-	    (c->sa == main_sa ? 2u : 0) | (c == t->out && !live ? 1u : 0);
+	return (c->known ? 32u : 0) | (c->state != CHILD_DELETING ? 16u : 0) |
+	    (c->resource == k ? 8u : 0) | (live ? 4u : 0) | (c->sa == main_sa ? 2u : 0) |
+	    ((c->serves >> k & 1) != 0 && !live ? 1u : 0);
 }
 
 static bool
-better(const struct tunnel *t, const struct ike_sa *main_sa, const struct child *a,
-    const struct child *b)
+better(const struct ike_sa *main_sa, const struct child *a, const struct child *b, unsigned k)
 {
-	unsigned ra = rank(t, main_sa, a), rb = rank(t, main_sa, b);
+	unsigned ra = rank(main_sa, a, k), rb = rank(main_sa, b, k);
 
 	return ra != rb ? ra > rb : a->serial > b->serial;
+}
+
+/* For resource 0 any will do where it has none; the others have their own, or its. */
+static struct child *
+best_for(const struct tunnel *t, const struct ike_sa *main_sa, unsigned k)
+{
+	struct child *best = NULL;
+
+	for (struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
+		for (struct child *c = sa->children; c != NULL; c = c->next)
+			if (c->installed && (k == 0 || c->resource == k || c == t->out) &&
+			    (best == NULL || better(main_sa, c, best, k)))
+				best = c;
+	return best;
+}
+
+static void
+give(struct tunnel *t, struct child *to, unsigned k)
+{
+	uint64_t bit = UINT64_C(1) << k;
+
+	if ((to->serves & bit) != 0)
+		return;
+	for (struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
+		for (struct child *c = sa->children; c != NULL; c = c->next)
+			c->serves &= ~bit;
+	to->serves |= bit;
+	to->fresh |= bit;
+}
+
+static void
+tell_host(struct tunnel *t, struct child *c)
+{
+	if (c->fresh == 0)
+		return;
+	queue_put(&t->ike->queue, &(struct ike_action){
+		.kind = IKE_SA_OUT, .tunnel = t->conf.id, .spi_in = c->spi_in,
+		.resources = c->fresh,
+	});
+	c->fresh = 0;
 }
 
 void
 child_pick(struct tunnel *t)
 {
 	const struct ike_sa *main_sa = ike_sa_main(t);
-	struct child *best = NULL;
+	struct child *first = best_for(t, main_sa, 0);
 
+	if (first == NULL)
+		return;
+	t->out = first;
+	give(t, first, 0);
+	for (unsigned k = 1; k < resource_n(t); k++)
+		give(t, best_for(t, main_sa, k), k);
+	tell_host(t, first);
 	for (struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
 		for (struct child *c = sa->children; c != NULL; c = c->next)
-			if (c->installed && (best == NULL || better(t, main_sa, c, best)))
-				best = c;
-	if (best == NULL || best == t->out)
-		return;
-	t->out = best;
-	queue_put(&t->ike->queue, &(struct ike_action){
-		.kind = IKE_SA_OUT, .tunnel = t->conf.id, .spi_in = best->spi_in,
-	});
+			tell_host(t, c);
 	tunnel_came_up(t);
 }
 
@@ -271,9 +334,10 @@ child_drop(struct child *c, const char *why)
 	bool installed = c->installed;
 
 	restore_predecessor(c);
+	resource_lose(c);
 	c->installed = false;
-	if (t != NULL && t->out == c) {
-		t->out = NULL;
+	if (t != NULL && c->serves != 0) {
+		t->out = t->out != c ? t->out : NULL;
 		child_pick(t);
 	}
 	child_free(c);

@@ -6,6 +6,7 @@
 #include "ike/childx.h"
 #include "ike/collide.h"
 #include "ike/offer.h"
+#include "ike/resource.h"
 #include "ike/send.h"
 #include "ike/tunnel.h"
 
@@ -31,7 +32,7 @@ static void
 send_offer(struct ike_sa *sa)
 {
 	struct nego *n = sa->mine;
-	struct child *c = child_new(sa, true);
+	struct child *c = child_new(sa, true, n->resource);
 	struct pld_notify rekey = { .proto = PROTO_ESP, .type = N_REKEY_SA };
 	uint8_t spi[4];
 	struct wr w = wr_init(spi, sizeof(spi));
@@ -68,10 +69,24 @@ begin(struct ike_sa *sa, enum ke_group group)
 		childx_failed(sa, "no memory");
 }
 
+static struct nego *
+start(struct ike_sa *sa, enum request_kind kind)
+{
+	struct nego *n = nego_new(sa->ike);
+
+	if (n == NULL)
+		return NULL;
+	n->ni_len = NONCE_LEN;
+	rng_fill(&sa->ike->env.rng, n->ni, n->ni_len);
+	sa->mine = n;
+	sa->req = (struct request){ .kind = kind, .wait = WAIT_KEY };
+	return n;
+}
+
 void
 childx_start(struct ike_sa *sa, struct child *old)
 {
-	struct nego *n = nego_new(sa->ike);
+	struct nego *n = start(sa, old != NULL ? REQ_CHILD_REKEY : REQ_CHILD_NEW);
 
 	sa->retry_at = usec_add(sa->ike->now, RETRY_LATER);
 	if (n == NULL) {
@@ -81,17 +96,27 @@ childx_start(struct ike_sa *sa, struct child *old)
 		}
 		return;
 	}
-	n->ni_len = NONCE_LEN;
-	rng_fill(&sa->ike->env.rng, n->ni, n->ni_len);
-	sa->mine = n;
-	sa->req = (struct request){ .kind = REQ_CHILD_NEW, .wait = WAIT_KEY };
 	if (old != NULL) {
 		old->want_rekey = false;
 		child_state(old, CHILD_REKEYING);
 		n->replaces = old->spi_in;
-		sa->req.kind = REQ_CHILD_REKEY;
+		n->resource = old->resource;
 		sa->req.target = old->spi_in;
 	}
+	begin(sa, sa->tunnel->conf.esp[0].group);
+}
+
+void
+childx_start_more(struct ike_sa *sa)
+{
+	struct nego *n = start(sa, REQ_CHILD_MORE);
+
+	if (n == NULL) {
+		sa->more_at = usec_add(sa->ike->now, RETRY_LATER);
+		return;
+	}
+	n->more = true;
+	n->resource = resource_missing(sa);
 	begin(sa, sa->tunnel->conf.esp[0].group);
 }
 
@@ -141,12 +166,16 @@ later(struct ike *ike)
 void
 childx_failed(struct ike_sa *sa, const char *why)
 {
-	bool fresh = sa->req.kind == REQ_CHILD_NEW;
+	bool fresh = sa->req.kind == REQ_CHILD_NEW, more = sa->req.kind == REQ_CHILD_MORE;
 
-	story(sa, LOG_LEVEL_WARN, "child-failed", "rekey=%s reason=\"%s\"", fresh ? "no" : "yes",
-	    why);
+	story(sa, LOG_LEVEL_WARN, "child-failed", "rekey=%s reason=\"%s\"",
+	    fresh || more ? "no" : "yes", why);
 	keep_old(sa, later(sa->ike));
 	ike_sa_drop_mine(sa);
+	if (more) {			/* its resource does without */
+		sa->more_at = later(sa->ike);
+		return;
+	}
 	if (!fresh) {
 		sa->ike->totals.rekeys_failed++;
 		return;
@@ -172,6 +201,17 @@ childx_spoiled(struct ike_sa *sa, const char *why)
 	(void)spoiled(sa, child_find(sa->ike, sa->mine->child_spi), why);
 }
 
+/* Both ends asked at once, and the peer's came through first: ours is of no use. */
+static void
+give_back(struct ike_sa *sa, struct child *c)
+{
+	story(sa, LOG_LEVEL_INFO, "child-collision",
+	    "spi_in=%08x reason=\"both ends asked for one more; ours yields\"", c->spi_in);
+	c->lost = true;
+	child_state(c, CHILD_DELETING);
+	ike_sa_drop_mine(sa);
+}
+
 static enum verdict
 finish(struct ike_sa *sa)
 {
@@ -179,9 +219,14 @@ finish(struct ike_sa *sa)
 	struct child *c = child_find(sa->ike, n->child_spi);
 	struct child *old = child_find(sa->ike, n->replaces);
 
+	if (n->more && resource_is_served(sa, n->resource)) {
+		give_back(sa, c);
+		return V_STAY;
+	}
 	if (!child_install(c, n))
 		return spoiled(sa, c, "its keys could not be made");
 	sa->req.kind = REQ_NONE;
+	sa->want_ask |= n->more;	/* by which the peer knows that we have it */
 	sa->tunnel->child_rekeys += old != NULL;
 	childx_story(c, old != NULL ? "child-rekeyed" : "child-up");
 	collide_child_end(c, old);
@@ -196,8 +241,11 @@ childx_on_response(struct ike_sa *sa, const struct msg *m)
 	struct nego *n = sa->mine;
 	struct child *c = child_find(sa->ike, n->child_spi);
 
-	if (!offer_take_nonce(m, n->nr, &n->nr_len) || !childx_take_answer(c, m, n))
+	if (!offer_take_nonce(m, n->nr, &n->nr_len) || !childx_take_answer(c, m, n) ||
+	    (n->more && !resource_fits(c)))
 		return spoiled(sa, c, "the peer's answer is not what we offered");
+	if (sa->req.kind == REQ_CHILD_NEW)
+		resource_begin(sa, msg_notify(m, N_SA_RESOURCE_INFO) != NULL);
 	low_set(&c->low, n);
 	if (n->esp.suite.group == KE_NONE) {
 		job_drop(n->job);		/* offered, not taken */
@@ -256,7 +304,13 @@ childx_on_refusal(struct ike_sa *sa, const struct msg *m)
 	if (e->type == N_TEMPORARY_FAILURE) {
 		story(sa, LOG_LEVEL_INFO, "child-later", "reason=\"the peer is busy\"");
 		keep_old(sa, soon(sa->ike));
-		sa->retry_at = soon(sa->ike);
+		sa->retry_at = sa->more_at = soon(sa->ike);
+		ike_sa_drop_mine(sa);
+		return V_STAY;
+	}
+	if (sa->req.kind == REQ_CHILD_MORE) {
+		story(sa, LOG_LEVEL_INFO, "child-no-more", "notify=%s", notify_name(e->type));
+		sa->no_more = true;
 		ike_sa_drop_mine(sa);
 		return V_STAY;
 	}
@@ -304,9 +358,9 @@ refuse_unknown(struct ike_sa *sa, const struct pld_notify *rekey)
 
 /* True: go on with it. */
 static bool
-judge(struct ike_sa *sa, const struct pld_notify *rekey, const struct child *old)
+judge(struct ike_sa *sa, const struct pld_notify *rekey, const struct child *old, bool info)
 {
-	switch (rekey != NULL ? collide_child_rekey(sa, old) : collide_child_new(sa)) {
+	switch (rekey != NULL ? collide_child_rekey(sa, old) : collide_child_new(sa, info)) {
 	case COLLIDE_GO:
 		return true;
 	case COLLIDE_TEMPORARY:
@@ -314,6 +368,9 @@ judge(struct ike_sa *sa, const struct pld_notify *rekey, const struct child *old
 		return false;
 	case COLLIDE_NO_MORE:
 		refuse(sa, N_NO_ADDITIONAL_SAS);
+		return false;
+	case COLLIDE_ENOUGH:
+		refuse(sa, N_TS_MAX_QUEUE);
 		return false;
 	case COLLIDE_NOT_FOUND:
 		refuse_unknown(sa, rekey);
@@ -327,7 +384,8 @@ static void
 stand_back(struct ike_sa *sa, struct child *old)
 {
 	bool same = old != NULL ? sa->req.kind == REQ_CHILD_REKEY &&
-	    sa->req.target == old->spi_in : sa->req.kind == REQ_CHILD_NEW;
+	    sa->req.target == old->spi_in :
+	    sa->req.kind == REQ_CHILD_NEW || sa->req.kind == REQ_CHILD_MORE;
 
 	if (!same || sa->req.wait != WAIT_KEY)
 		return;
@@ -359,6 +417,8 @@ grant(struct ike_sa *sa)
 			child_state(old, CHILD_REKEYED);
 		sa->tunnel->child_rekeys++;
 	}
+	if (old == NULL && !n->more)
+		resource_begin(sa, n->info);
 	childx_story(c, old != NULL ? "child-rekeyed" : "child-up");
 	child_pick(sa->tunnel);
 	ike_sa_drop_theirs(sa);
@@ -379,6 +439,8 @@ prepare(struct ike_sa *sa, const struct msg *m, struct child *old)
 		return N_INVALID_SYNTAX;
 	n->nr_len = NONCE_LEN;
 	rng_fill(&sa->ike->env.rng, n->nr, n->nr_len);
+	n->more = old == NULL && child_have(sa->tunnel);
+	n->resource = old != NULL ? old->resource : n->more ? resource_missing(sa) : 0;
 	error = childx_choose(sa, m, n, &c);
 	if (error != 0)
 		return error;
@@ -403,7 +465,7 @@ childx_on_request(struct ike_sa *sa, const struct msg *m)
 
 	if (rekey != NULL)
 		old = child_by_out(sa, pld_notify_esp_spi(rekey));
-	if (!judge(sa, rekey, old))
+	if (!judge(sa, rekey, old, msg_notify(m, N_SA_RESOURCE_INFO) != NULL))
 		return V_STAY;
 	stand_back(sa, old);
 	error = prepare(sa, m, old);
@@ -446,6 +508,7 @@ childx_write_offer(const struct child *c, struct msg_wr *mw, const struct nego *
 		offer_write_ke(n, mw, (struct slice){ n->ni, n->ni_len });
 	ts_write(msg_add(mw, PLD_TSI), &conf->ts_local);
 	ts_write(msg_add(mw, PLD_TSR), &conf->ts_remote);
+	resource_write(c, mw, n == NULL || n->replaces == 0 || c->sa->many);
 }
 
 bool
@@ -535,14 +598,17 @@ childx_choose(struct ike_sa *sa, const struct msg *m, struct nego *n, struct chi
 	error = narrow(sa, m, &local, &remote);
 	if (error != 0)
 		return error;
-	c = *made = child_new(sa, false);
+	c = *made = child_new(sa, false, n->resource);
 	if (c == NULL)
 		return N_TEMPORARY_FAILURE;
 	n->child_spi = c->spi_in;
+	n->info = msg_notify(m, N_SA_RESOURCE_INFO) != NULL;
 	c->spi_out = n->esp.spi;
 	c->suite = n->esp.suite;
 	low_set(&c->low, n);
-	return child_ts(c, &local, &remote) ? 0 : N_TEMPORARY_FAILURE;
+	if (!child_ts(c, &local, &remote))
+		return N_TEMPORARY_FAILURE;
+	return n->more && !resource_fits(c) ? N_TS_UNACCEPTABLE : 0;
 }
 
 void
@@ -555,6 +621,7 @@ childx_write_answer(const struct child *c, struct msg_wr *mw, const struct nego 
 		offer_write_ke(n, mw, (struct slice){ n->nr, n->nr_len });
 	ts_write(msg_add(mw, PLD_TSI), &tsi);
 	ts_write(msg_add(mw, PLD_TSR), &tsr);
+	resource_write(c, mw, n->info);
 }
 
 void

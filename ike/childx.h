@@ -9,6 +9,8 @@
 
 /* Ask for a successor of `old`, or (NULL) for a Child SA where there is none. */
 void		childx_start(struct ike_sa *sa, struct child *old);
+/* Ask for one beside those that there are, for the first resource that misses its own. */
+void		childx_start_more(struct ike_sa *sa);
 enum verdict	childx_on_key(struct ike_sa *sa);
 enum verdict	childx_on_response(struct ike_sa *sa, const struct msg *m);
 enum verdict	childx_on_secret(struct ike_sa *sa);

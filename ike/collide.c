@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "ike/collide.h"
+#include "ike/resource.h"
 #include "ike/tunnel.h"
 
 #define DUEL_LASTS	USEC_S(1)
@@ -44,18 +45,17 @@ collide_child_rekey(const struct ike_sa *sa, const struct child *old)
 }
 
 enum collide
-collide_child_new(const struct ike_sa *sa)
+collide_child_new(const struct ike_sa *sa, bool info)
 {
-	const struct tunnel *t = sa->tunnel;
-
 	if (sa->state != SA_UP || rekeying_ike(sa))
 		return COLLIDE_TEMPORARY;
-	for (const struct ike_sa *s = t->sas; s != NULL; s = s->next)
-		for (const struct child *c = s->children; c != NULL; c = c->next)
-			if (c->installed && c->state != CHILD_DELETING)
-				return COLLIDE_NO_MORE;
+	if (child_have(sa->tunnel) && !info)
+		return COLLIDE_NO_MORE;
+	if (child_have(sa->tunnel) && resource_is_full(sa))
+		return COLLIDE_ENOUGH;
 	/* Both ends miss one and ask at once: the original initiator's request stands. */
-	if (sa->req.kind == REQ_CHILD_NEW && sa->req.wait != WAIT_KEY && sa->initiator)
+	if ((sa->req.kind == REQ_CHILD_NEW || sa->req.kind == REQ_CHILD_MORE) &&
+	    sa->req.wait != WAIT_KEY && sa->initiator)
 		return COLLIDE_TEMPORARY;
 	return COLLIDE_GO;
 }
@@ -65,6 +65,7 @@ child_busy(const struct ike_sa *sa)
 {
 	switch (sa->req.kind) {
 	case REQ_CHILD_NEW:
+	case REQ_CHILD_MORE:
 	case REQ_CHILD_REKEY:
 		return sa->req.wait != WAIT_KEY;
 	case REQ_CHILD_DELETE:

@@ -12,13 +12,14 @@ enum collide {
 	COLLIDE_GO,			/* do what the peer asks */
 	COLLIDE_TEMPORARY,		/* TEMPORARY_FAILURE: it is to try again later */
 	COLLIDE_NO_MORE,		/* NO_ADDITIONAL_SAS: one Child SA a tunnel */
+	COLLIDE_ENOUGH,			/* TS_MAX_QUEUE: no more of the same (RFC 9611) */
 	COLLIDE_NOT_FOUND,		/* CHILD_SA_NOT_FOUND */
 };
 
 /* The peer wants a Child SA in the place of `old` (NULL: it names one that we do not have). */
 enum collide	collide_child_rekey(const struct ike_sa *sa, const struct child *old);
-/* The peer wants a Child SA beside what there is. */
-enum collide	collide_child_new(const struct ike_sa *sa);
+/* The peer wants a Child SA beside what there is; `info`: for a resource of its own (RFC 9611). */
+enum collide	collide_child_new(const struct ike_sa *sa, bool info);
 /* The peer wants to rekey the IKE SA. */
 enum collide	collide_ike_rekey(const struct ike_sa *sa);
 /* Whether we may start to rekey the IKE SA now. */

@@ -72,6 +72,10 @@ static const struct answer_rule answers[] = {
     childx_on_response,  SA_UP,        "peer grants a Child SA" },
 { REQ_CHILD_NEW,    X_CREATE_CHILD_SA, P_N,                              P_V,
     childx_on_refusal,   SA_UP,        "peer refuses a Child SA" },
+{ REQ_CHILD_MORE,   X_CREATE_CHILD_SA, P_CHILD,                          P_KE | P_CP | P_EXTRA,
+    childx_on_response,  SA_UP,        "peer grants one more Child SA" },
+{ REQ_CHILD_MORE,   X_CREATE_CHILD_SA, P_N,                              P_V,
+    childx_on_refusal,   SA_UP,        "peer refuses one more Child SA" },
 { REQ_CHILD_REKEY,  X_CREATE_CHILD_SA, P_CHILD,                          P_KE | P_CP | P_EXTRA,
     childx_on_response,  SA_UP,        "peer grants the rekey of the Child SA" },
 { REQ_CHILD_REKEY,  X_CREATE_CHILD_SA, P_N,                              P_V,
@@ -103,6 +107,8 @@ static const struct work_rule works[] = {
 { REQ_INIT,        WAIT_SECRET, authx_on_secret,  SA_AUTH_SENT, "we prove who we are" },
 { REQ_CHILD_NEW,   WAIT_KEY,    childx_on_key,    SA_UP,        "we ask for a Child SA" },
 { REQ_CHILD_NEW,   WAIT_SECRET, childx_on_secret, SA_UP,        "the Child SA has its keys" },
+{ REQ_CHILD_MORE,  WAIT_KEY,    childx_on_key,    SA_UP,        "we ask for one more Child SA" },
+{ REQ_CHILD_MORE,  WAIT_SECRET, childx_on_secret, SA_UP,        "the Child SA has its keys" },
 { REQ_CHILD_REKEY, WAIT_KEY,    childx_on_key,    SA_UP,        "we rekey the Child SA" },
 { REQ_CHILD_REKEY, WAIT_SECRET, childx_on_secret, SA_UP,        "the new Child SA has its keys" },
 { REQ_IKE_REKEY,   WAIT_KEY,    rekeyx_on_key,    SA_UP,        "we rekey the IKE SA" },
@@ -271,6 +277,7 @@ bad_answer(struct ike_sa *sa)
 	story(sa, LOG_LEVEL_WARN, "ike-bad-answer", "state=\"%s\"", ike_sa_state_name(sa->state));
 	switch (sa->req.kind) {
 	case REQ_CHILD_NEW:
+	case REQ_CHILD_MORE:
 	case REQ_CHILD_REKEY:
 		childx_spoiled(sa, "the peer's answer is malformed");
 		break;

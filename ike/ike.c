@@ -194,19 +194,34 @@ on_work_done(struct ike *ike, struct ike_job *job)
 }
 
 static void
-on_rekey(struct tunnel *t, bool ike_sa)
+step_all(struct tunnel *t)
+{
+	struct ike_sa *next;
+
+	for (struct ike_sa *sa = t->sas; sa != NULL; sa = next) {
+		next = sa->next;
+		ike_sa_step(sa);
+	}
+}
+
+static void
+on_rekey(struct tunnel *t)
 {
 	struct ike_sa *sa = ike_sa_main(t);
 
 	if (sa == NULL)
 		return;
-	if (ike_sa) {
-		sa->want_rekey = sa->req.kind != REQ_IKE_REKEY;
-	} else if (t->out != NULL) {
-		t->out->want_rekey = true;
-		sa = t->out->sa;
-	}
+	sa->want_rekey = sa->req.kind != REQ_IKE_REKEY;
 	ike_sa_step(sa);
+}
+
+static void
+on_child_rekey(struct tunnel *t, uint32_t spi_out)
+{
+	for (struct ike_sa *sa = t->sas; sa != NULL; sa = sa->next)
+		for (struct child *c = sa->children; c != NULL; c = c->next)
+			c->want_rekey |= c->serves != 0 && (spi_out == 0 || c->spi_out == spi_out);
+	step_all(t);
 }
 
 /* Something depends on whether the peer is there: ask, or ask again what is out already. */
@@ -252,17 +267,6 @@ on_moved(struct tunnel *t, const struct endpoint *remote)
 }
 
 static void
-step_all(struct tunnel *t)
-{
-	struct ike_sa *next;
-
-	for (struct ike_sa *sa = t->sas; sa != NULL; sa = next) {
-		next = sa->next;
-		ike_sa_step(sa);
-	}
-}
-
-static void
 on_stop(struct ike *ike)
 {
 	size_t pos = 0;
@@ -298,7 +302,10 @@ on_tunnel_fact(struct tunnel *t, const struct ike_fact *f)
 		step_all(t);
 		break;
 	case IKE_REKEY:
-		on_rekey(t, f->ike_sa);
+		if (f->ike_sa)
+			on_rekey(t);
+		else
+			on_child_rekey(t, f->spi_out);
 		break;
 	case IKE_ASK:
 		on_ask(t);

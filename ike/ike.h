@@ -32,8 +32,8 @@ struct ike_env {
 	struct rng rng;
 	struct secrets *secrets;	/* keys and child_sa come from here; outlives the machine */
 	const struct aead_set *aeads;
-	unsigned workers;		/* our inbound SPIs of one tunnel stay with one worker: */
-					/* SPI mod workers = tunnel id mod workers */
+	unsigned workers;		/* our inbound SPIs say whose they are: SPI mod workers = */
+					/* (tunnel id + resource mod resources) mod workers */
 	unsigned half_open_cookie;	/* half-open SAs from which cookies are asked; 0: always */
 	unsigned half_open_max;		/* hard bound on half-open SAs of strangers */
 };
@@ -43,6 +43,7 @@ void		ike_free(struct ike *ike);
 
 #define IKE_SUITES_MAX	16		/* proposals in one SA payload (R18) */
 #define IKE_NAME_MAX	96
+#define IKE_RESOURCES_MAX 64		/* a set of them is a word */
 
 /* What is configured about one tunnel.  Copied by IKE_TUNNEL_SET. */
 struct ike_tunnel {
@@ -63,6 +64,8 @@ struct ike_tunnel {
 	struct ts_list ts_local, ts_remote;
 	bool start;			/* open it, and again whenever it is lost */
 	uint16_t window;		/* ESP replay window, packets */
+	unsigned resources;		/* workers that share it: above 1 the peer is asked for a Child */
+					/* SA for each (RFC 9611); at most IKE_RESOURCES_MAX */
 	usec_t ike_life, child_life;	/* hard ends; rekeying starts at a random 75-83 % */
 	usec_t liveness;		/* ask after so long without a word; 0: never */
 	usec_t retry_max;		/* cap of the back-off between attempts */
@@ -76,7 +79,8 @@ enum ike_fact_kind {
 	IKE_OPEN,			/* tunnel: bring it up now, also after IKE_CLOSE */
 	IKE_CLOSE,			/* tunnel: delete its SAs; stay down until IKE_OPEN (or, as */
 					/* a responder, until the peer opens when `start` is not set) */
-	IKE_REKEY,			/* tunnel: its Child SA; `ike_sa`: its IKE SA */
+	IKE_REKEY,			/* tunnel: its Child SAs that are sent by, or (`spi_out` not 0) */
+					/* the one of that SPI of the peer's; `ike_sa`: its IKE SA */
 	IKE_ASK,			/* tunnel: a liveness question now */
 	IKE_HEARD,			/* tunnel: an authenticated ESP packet came (puts off liveness) */
 	IKE_TELL,			/* tunnel: say to the peer in this tunnel's IKE SA which tunnel */
@@ -97,13 +101,15 @@ struct ike_fact {
 	size_t len;
 	bool ike_sa, present;
 	uint8_t index;
+	uint32_t spi_out;
 	struct ike_job *job;
 };
 
 enum ike_action_kind {
 	IKE_SEND,			/* local, remote, data, len: one datagram */
 	IKE_SA_IN,			/* child: accept it.  Yours now: secret_free() it at the end */
-	IKE_SA_OUT,			/* tunnel, spi_in: send by this Child SA from now on */
+	IKE_SA_OUT,			/* tunnel, spi_in, resources: those of this set send by this */
+					/* Child SA from now on; the others go on by theirs */
 	IKE_SA_DROP,			/* tunnel, spi_in: stop sending by it; it is deleted */
 	IKE_UP,				/* tunnel: IKE SA and Child SA are there */
 	IKE_DOWN,			/* tunnel, reason: no Child SA is left */
@@ -119,6 +125,7 @@ struct ike_action {
 	enum ike_action_kind kind;
 	uint32_t tunnel;
 	uint32_t spi_in;
+	uint64_t resources;		/* SA_OUT: bit k: resource k */
 	struct endpoint local, remote;
 	const uint8_t *data;		/* valid until the next call on the machine */
 	size_t len;

@@ -12,6 +12,7 @@
 struct note {
 	enum ike_action_kind kind;
 	uint32_t tunnel, spi_in;
+	uint64_t resources;
 	uint8_t index;
 	void *p;			/* by kind: child, job, struct parcel, or NULL */
 };
@@ -100,8 +101,8 @@ put(struct queue *q, const struct ike_action *a, void *p)
 		return false;
 	}
 	q->note[(q->head + q->n++) % q->cap] = (struct note){
-		.kind = a->kind, .tunnel = a->tunnel, .spi_in = a->spi_in, .index = a->index,
-		.p = p,
+		.kind = a->kind, .tunnel = a->tunnel, .spi_in = a->spi_in, .resources = a->resources,
+		.index = a->index, .p = p,
 	};
 	return true;
 }
@@ -163,6 +164,7 @@ queue_pop(struct queue *q, struct ike_action *a)
 	a->kind = n.kind;
 	a->tunnel = n.tunnel;
 	a->spi_in = n.spi_in;
+	a->resources = n.resources;
 	a->index = n.index;
 	if (n.kind == IKE_SA_IN)
 		a->child = n.p;

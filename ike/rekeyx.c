@@ -68,6 +68,8 @@ establish(struct ike_sa *sa, struct ike_sa *heir)
 	heir->remote = sa->remote;
 	heir->natt = sa->natt;
 	heir->peer_is_tandem = sa->peer_is_tandem;
+	heir->many = sa->many;
+	heir->more_at = sa->more_at;
 	heir->peer_id = sa->peer_id;
 	ike_sa_join(heir, sa->tunnel);
 	ike_sa_up(heir);

@@ -56,6 +56,7 @@ enum request_kind {
 	REQ_INIT,
 	REQ_AUTH,
 	REQ_CHILD_NEW,
+	REQ_CHILD_MORE,			/* one more, for a resource that has none (RFC 9611) */
 	REQ_CHILD_REKEY,
 	REQ_IKE_REKEY,
 	REQ_CHILD_DELETE,
@@ -92,6 +93,9 @@ struct nego {
 	uint32_t child_spi;		/* spi_in of the Child SA in the making, or 0 */
 	uint64_t heir_spi;		/* our SPI of the IKE SA in the making, or 0 */
 	uint32_t replaces;		/* spi_in of the Child SA to be replaced, or 0 */
+	unsigned resource;		/* of the Child SA in the making */
+	bool more;			/* it is to stand beside another of the tunnel */
+	bool info;			/* the peer's request has SA_RESOURCE_INFO */
 	enum ke_group group;		/* of the key exchange; KE_NONE: none */
 	unsigned tries;			/* times the peer wanted another group */
 };
@@ -109,6 +113,9 @@ struct child {
 	bool want_rekey;
 	bool lost;			/* the loser of a collision: its maker deletes it */
 	uint64_t serial;		/* greater: younger */
+	unsigned resource;		/* whose it is: 0 the first, by which all may send */
+	uint64_t serves;		/* the resources that send by it, */
+	uint64_t fresh;			/* and of these what the host is to be told yet */
 	struct low low;
 	struct esp_suite suite;
 	struct ts *ts;			/* as narrowed: local_n of ours, then the peer's; owned */
@@ -162,6 +169,8 @@ struct ike_sa {
 	uint64_t heir_spi;		/* of the IKE SA that replaces this one, or 0 */
 	uint64_t rival_spi;		/* heir made by the peer while ours is being made, or 0 */
 	bool peer_is_tandem;
+	bool many;			/* the peer takes a Child SA for each resource (RFC 9611), */
+	bool no_more;			/* but said that it has enough of them */
 	bool half_open;			/* counted as such, under source_key */
 	uint64_t source_key;
 	bool lost;			/* the loser of a collision: its maker deletes it */
@@ -171,6 +180,7 @@ struct ike_sa {
 	bool on_doomed;
 	usec_t born, up_since, heard;
 	usec_t rekey_at, hard_at, retry_at, keepalive_at;
+	usec_t more_at;			/* one more Child SA is asked for no sooner */
 	usec_t linger_at;		/* the end of a state that must not last; USEC_NEVER */
 	usec_t asked_at;		/* last question provoked by an unprotected message, and */
 	usec_t again_at;		/* last opening beside this one; 0: none */
@@ -183,7 +193,7 @@ struct tunnel {
 	struct tunnel *next_remote;	/* with the same remote address */
 	struct tunnel *last_remote;	/* end of that chain, kept by its first */
 	struct ike_sa *sas;		/* from SA_NEW (initiator) or IKE_AUTH (responder) on */
-	struct child *out;		/* what the host sends by; NULL: down */
+	struct child *out;		/* what resource 0 sends by, and all without a better; NULL: down */
 	bool wanted;			/* we open it, and again when it is lost */
 	bool closed;			/* by IKE_CLOSE */
 	bool present;			/* its outside address is there */
@@ -279,7 +289,7 @@ void		low_set(struct low *low, const struct nego *n);
 /* ---- Child SAs (child.c) ---- */
 
 /* One in CHILD_REQUESTED with an SPI of its own.  NULL: no memory. */
-struct child	*child_new(struct ike_sa *sa, bool initiator);
+struct child	*child_new(struct ike_sa *sa, bool initiator, unsigned resource);
 void		child_state(struct child *c, enum child_state state);
 const char	*child_state_name(enum child_state state);
 /* Take the selectors.  False: no memory. */
@@ -291,7 +301,11 @@ bool		child_install(struct child *c, const struct nego *n);
 /* The peer is known to have it. */
 void		child_known(struct child *c);
 void		child_known_all(struct ike_sa *sa);
-/* Choose what the tunnel sends by, after any change. */
+/* It carries and is to go on so. */
+bool		child_is_live(const struct child *c);
+/* There is one that is not about to be deleted. */
+bool		child_have(const struct tunnel *t);
+/* Choose what each resource of the tunnel sends by, after any change. */
 void		child_pick(struct tunnel *t);
 /* It is over: the host drops it; another takes over or the tunnel is down. */
 void		child_drop(struct child *c, const char *why);

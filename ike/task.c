@@ -3,6 +3,7 @@
 #include "ike/collide.h"
 #include "ike/inform.h"
 #include "ike/rekeyx.h"
+#include "ike/resource.h"
 #include "ike/task.h"
 
 /* The peer replaces it just now: what is to be made is made in the heir. */
@@ -12,20 +13,22 @@ is_moving(const struct ike_sa *sa)
 	return sa->theirs != NULL && sa->theirs->heir_spi != 0;
 }
 
-/* It is up, but there is no Child SA for traffic, and we are to have one. */
+/* There is no Child SA for traffic, and we are to have one. */
 static bool
 misses_child(const struct ike_sa *sa)
 {
 	const struct tunnel *t = sa->tunnel;
 
-	return sa->state == SA_UP && sa->req.kind == REQ_NONE && sa->children == NULL &&
-	    t != NULL && t->wanted && t->out == NULL && sa == ike_sa_main(t) && !is_moving(sa);
+	return sa->children == NULL && t != NULL && t->wanted && t->out == NULL &&
+	    sa == ike_sa_main(t);
 }
 
 usec_t
 task_retry_at(const struct ike_sa *sa)
 {
-	return misses_child(sa) ? sa->retry_at : USEC_NEVER;
+	if (sa->state != SA_UP || sa->req.kind != REQ_NONE || sa->x.out != NULL || is_moving(sa))
+		return USEC_NEVER;
+	return usec_min(misses_child(sa) ? sa->retry_at : USEC_NEVER, resource_due(sa));
 }
 
 /* A Child SA that we are to delete, or to rekey; NULL: none. */
@@ -54,8 +57,10 @@ next_when_up(struct ike_sa *sa)
 		rekeyx_start(sa);
 	else if (!is_moving(sa) && (c = find_child(sa, true)) != NULL)
 		childx_start(sa, c);
-	else if (misses_child(sa) && sa->ike->now >= sa->retry_at)
+	else if (!is_moving(sa) && misses_child(sa) && sa->ike->now >= sa->retry_at)
 		childx_start(sa, NULL);
+	else if (!is_moving(sa) && sa->ike->now >= resource_due(sa))
+		childx_start_more(sa);
 	else if (sa->want_ask)
 		inform_ask(sa);
 }

@@ -48,7 +48,7 @@ machine(struct rng_seeded *state, bool opens)
 		.ike = { { AEAD_AES_GCM_16_256, PRF_HMAC_SHA2_256, KE_CURVE25519 },
 		    { AEAD_AES_CBC_256_HMAC_SHA2_256, PRF_HMAC_SHA2_256, KE_ECP_256 } },
 		.ike_n = 2, .esp = { { AEAD_AES_GCM_16_256, KE_NONE, true } }, .esp_n = 1,
-		.window = 1024, .retry_max = USEC_S(60), .start = opens,
+		.window = 1024, .retry_max = USEC_S(60), .resources = 2, .start = opens,
 	};
 	struct prefix all;
 	struct ike *ike;

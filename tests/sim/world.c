@@ -226,7 +226,8 @@ on_sa_in(struct gate *g, const struct ike_action *a)
 {
 	g->installed++;
 	ck_assert_uint_eq(a->child->tunnel, a->tunnel);
-	ck_assert_uint_eq(a->child->spi_in % 3, a->tunnel % 3);
+	ck_assert_uint_eq(a->child->spi_in % 3,
+	    (a->tunnel + (g->table ? a->child->resource % g->resources[a->tunnel] : 0)) % 3);
 	ck_assert_uint_ge(a->child->spi_in, 256);
 	if (!g->table) {
 		secret_free(g->secrets, a->child);
@@ -255,7 +256,11 @@ on_sa_out(struct gate *g, const struct ike_action *a)
 		return;
 	ck_assert_ptr_nonnull(find_sa(g, a->spi_in));
 	ck_assert_uint_eq(find_sa(g, a->spi_in)->dropped_at, 0);
-	g->out[a->tunnel] = a->spi_in;
+	ck_assert(a->resources != 0 && a->resources >> g->resources[a->tunnel] == 0);
+	for (unsigned k = 0; k < g->resources[a->tunnel]; k++)
+		if ((a->resources >> k & 1) != 0)
+			g->out_of[a->tunnel][k] = a->spi_in;
+	g->out[a->tunnel] = g->out_of[a->tunnel][0];
 }
 
 static void
@@ -269,8 +274,10 @@ on_sa_drop(struct gate *g, const struct ike_action *a)
 	ck_assert_ptr_nonnull(s);
 	ck_assert_uint_eq(s->dropped_at, 0);
 	s->dropped_at = g->w->now;
-	if (g->out[a->tunnel] == a->spi_in)
-		g->out[a->tunnel] = 0;
+	for (unsigned k = 0; k < GATE_RESOURCES; k++)
+		if (g->out_of[a->tunnel][k] == a->spi_in)
+			g->out_of[a->tunnel][k] = 0;
+	g->out[a->tunnel] = g->out_of[a->tunnel][0];
 }
 
 static void
@@ -407,25 +414,28 @@ finish_work(struct world *w, size_t i)
 	world_fact(w, k.gate, &(struct ike_fact){ .kind = IKE_WORK_DONE, .job = k.job });
 }
 
-/* One packet from each gate by each tunnel that it sends by: is there who takes it? */
+static void
+esp_packet(struct world *w, unsigned from, uint32_t spi_in)
+{
+	bool taken = false;
+
+	if (spi_in == 0)
+		return;
+	for (unsigned p = 0; p < w->gates_n; p++)
+		taken |= p != from && find_sa(&w->gate[p],
+		    find_sa(&w->gate[from], spi_in)->child->spi_out) != NULL;
+	w->esp_sent++;
+	w->esp_lost += !taken;
+}
+
+/* One packet of each resource by each tunnel that it sends by: is there who takes it? */
 static void
 esp_packets(struct world *w)
 {
-	for (unsigned i = 0; i < w->gates_n; i++) {
-		for (unsigned t = 0; t < 32; t++) {
-			struct gate *g = &w->gate[i];
-			uint32_t spi_in = g->out[t];
-			bool taken = false;
-
-			if (spi_in == 0)
-				continue;
-			for (unsigned p = 0; p < w->gates_n; p++)
-				taken |= p != i && find_sa(&w->gate[p],
-				    find_sa(g, spi_in)->child->spi_out) != NULL;
-			w->esp_sent++;
-			w->esp_lost += !taken;
-		}
-	}
+	for (unsigned i = 0; i < w->gates_n; i++)
+		for (unsigned t = 0; t < 32; t++)
+			for (unsigned k = 0; k < GATE_RESOURCES; k++)
+				esp_packet(w, i, w->gate[i].out_of[t][k]);
 	w->esp_at = w->now + ESP_EVERY;
 }
 
@@ -527,6 +537,8 @@ world_conf(const struct world *w, unsigned g, uint32_t id, unsigned peer)
 void
 world_set(struct world *w, unsigned g, const struct ike_tunnel *conf)
 {
+	if (conf->id < 32)
+		w->gate[g].resources[conf->id] = conf->resources > 1 ? conf->resources : 1;
 	world_fact(w, g, &(struct ike_fact){ .kind = IKE_TUNNEL_SET, .conf = conf });
 }
 
@@ -596,6 +608,38 @@ world_agree(const struct world *w, uint32_t tunnel)
 
 	return a != NULL && b != NULL && gate_live(&w->gate[0], tunnel) == 1 &&
 	    gate_live(&w->gate[1], tunnel) == 1 && fit(a, b);
+}
+
+/* Of a gate: so many in use, each fits one in use there, and no two resources share one. */
+static bool
+has_each(const struct gate *g, const struct gate *peer, uint32_t tunnel, unsigned n)
+{
+	const uint32_t *out = g->out_of[tunnel];
+
+	for (unsigned k = 0; k < g->resources[tunnel]; k++) {
+		for (unsigned j = 0; j < k; j++)
+			if (out[j] == out[k])
+				return false;
+		if (gate_child(g, out[k]) == NULL || gate_child(g, out[k])->resource != k)
+			return false;
+	}
+	for (unsigned i = 0; i < GATE_SAS; i++) {
+		const struct gate_sa *s = &g->sa[i], *p;
+
+		if (s->child == NULL || s->child->tunnel != tunnel || s->dropped_at != 0)
+			continue;
+		p = find_sa((struct gate *)(uintptr_t)peer, s->child->spi_out);
+		if (p == NULL || p->dropped_at != 0 || !fit(s->child, p->child))
+			return false;
+	}
+	return gate_live(g, tunnel) == n;
+}
+
+bool
+world_agree_each(const struct world *w, uint32_t tunnel, unsigned n)
+{
+	return has_each(&w->gate[0], &w->gate[1], tunnel, n) &&
+	    has_each(&w->gate[1], &w->gate[0], tunnel, n);
 }
 
 struct ike_totals

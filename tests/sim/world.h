@@ -23,6 +23,7 @@
  */
 #define WORLD_GATES	3
 #define GATE_SAS	64		/* Child SAs of a gateway with a table */
+#define GATE_RESOURCES	8		/* of a tunnel */
 
 struct world;
 
@@ -64,6 +65,8 @@ struct gate {
 	bool table;			/* false: Child SAs are freed at once (thousands) */
 	struct gate_sa sa[GATE_SAS];
 	uint32_t out[32];		/* by tunnel id: spi_in of the Child SA sent by; 0 none */
+	uint32_t out_of[32][GATE_RESOURCES];	/* the same for each resource; [0] is out */
+	unsigned resources[32];		/* by tunnel id */
 	bool up[32];
 	unsigned ups, downs, told_n, alive, installed, dropped, endpoints;
 	uint8_t told;
@@ -128,6 +131,9 @@ bool		world_run_until_agreed(struct world *w, uint32_t tunnel, usec_t span);
 
 /* Both ends have exactly one Child SA of the tunnel in use, send by it, and their keys fit. */
 bool		world_agree(const struct world *w, uint32_t tunnel);
+/* The same where workers share it (RFC 9611): `n` Child SAs in use at both ends, all of which fit,
+ * and each resource sends by one of its own. */
+bool		world_agree_each(const struct world *w, uint32_t tunnel, unsigned n);
 /* Each Child SA in use has its counterpart, with keys that fit, or is not in use. */
 bool		world_keys_fit(const struct world *w, uint32_t tunnel);
 unsigned	gate_live(const struct gate *g, uint32_t tunnel);	/* Child SAs in use */

@@ -27,7 +27,7 @@ START_TEST(spis_of_a_sort)
 	sa = rig_up(&r);
 	rig_load(&r, dice, 9);
 	for (unsigned i = 0; i < 4; i++) {
-		c[i] = child_new(sa, true);
+		c[i] = child_new(sa, true, 0);
 		ck_assert_ptr_nonnull(c[i]);
 		ck_assert_uint_eq(c[i]->spi_in % 3, RIG_ID % 3);
 		ck_assert_uint_ge(c[i]->spi_in, 256);
@@ -50,12 +50,12 @@ START_TEST(a_new_one)
 
 		rig_init(&r);
 		sa = rig_up(&r);
-		c = child_new(sa, initiator != 0);
+		c = child_new(sa, initiator != 0, 0);
 		ck_assert_int_eq(c->state, CHILD_REQUESTED);
 		ck_assert(c->initiator == initiator && !c->installed && c->sa == sa);
 		ck_assert_int_eq(c->known, initiator);	/* who answers is not known to be heard */
 		ck_assert_uint_eq(child_deadline(c), USEC_NEVER);
-		younger = child_new(sa, false);
+		younger = child_new(sa, false, 0);
 		ck_assert_uint_gt(younger->serial, c->serial);
 		ck_assert(sa->children == younger && younger->next == c && c->next == NULL);
 		ck_assert_uint_eq(r.ike->totals.child_sas, 2);
@@ -79,7 +79,7 @@ START_TEST(selectors_are_kept)
 	one = rig_ts("10.1.0.0/16");
 	two = rig_ts("10.2.0.0/24");
 	two.ts[two.n++] = rig_ts("10.3.0.0/24").ts[0];
-	c = child_new(rig_up(&r), true);
+	c = child_new(rig_up(&r), true, 0);
 	ck_assert(child_ts(c, &two, &one));
 	ck_assert(child_ts(c, &one, &two));		/* the former ones are freed */
 	got = child_ts_local(c);
@@ -173,7 +173,7 @@ START_TEST(what_cannot_be_installed)
 	size_t used;
 
 	rig_init(&r);
-	c = child_new(rig_up(&r), true);
+	c = child_new(rig_up(&r), true, 0);
 	n = rig_nego(&r);
 	ck_assert(child_ts(c, &r.conf.ts_local, &r.conf.ts_remote));
 	used = secrets_used(r.secrets);
@@ -268,7 +268,7 @@ START_TEST(what_is_not_installed_is_not_chosen)
 
 	rig_init(&r);
 	sa = rig_up(&r);
-	(void)child_new(sa, true);
+	(void)child_new(sa, true, 0);
 	child_pick(r.t);
 	ck_assert_ptr_null(r.t->out);
 	c = rig_child(&r, sa, true);
@@ -313,7 +313,7 @@ START_TEST(what_is_in_the_making_cannot_be_known)
 
 	rig_init(&r);
 	sa = rig_up(&r);
-	c = child_new(sa, false);
+	c = child_new(sa, false, 0);
 	up[0] = rig_child(&r, sa, false);
 	up[1] = rig_child(&r, sa, false);
 	child_known(c);
@@ -335,7 +335,7 @@ START_TEST(a_half_made_one_goes_silently)
 
 	rig_init(&r);
 	sa = rig_up(&r);
-	child_drop(child_new(sa, true), "test");
+	child_drop(child_new(sa, true, 0), "test");
 	ck_assert_uint_eq(rig_drain(&r), 0);
 	ck_assert_ptr_null(sa->children);
 	/* none is left: anew, with jitter */
@@ -419,7 +419,7 @@ START_TEST(all_go_with_their_ike_sa)
 	sa = rig_up(&r);
 	for (unsigned i = 0; i < 5; i++)
 		(void)rig_child(&r, sa, true);
-	(void)child_new(sa, true);
+	(void)child_new(sa, true, 0);
 	child_pick(r.t);
 	rig_drain(&r);
 	child_drop_all(sa, "the end");
@@ -477,7 +477,7 @@ START_TEST(found_by_either_spi)
 	other = rig_up(&r);
 	a = rig_child(&r, sa, true);
 	b = rig_child(&r, other, true);
-	half = child_new(sa, true);
+	half = child_new(sa, true, 0);
 	half->spi_out = 0x4711;
 	ck_assert_ptr_eq(child_find(r.ike, a->spi_in), a);
 	ck_assert_ptr_null(child_find(r.ike, 0));

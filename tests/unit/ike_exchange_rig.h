@@ -13,7 +13,8 @@
  *	end 0, 192.0.2.1, opens  ==== tunnel 1 ====  end 1, 192.0.2.2, answers
  *
  * What an end does is kept as words in order, e.g. "alive in1 send out1 drop0": Child SAs are
- * numbered as the end was given them.  What it sends is kept as a line that holds what is on
+ * numbered as the end was given them; with several resources the set of those that are to send
+ * by one stands behind it, in hex: "out1:2".  What it sends is kept as a line that holds what is on
  * the wire - exchange, message ID, flags, payloads in order - e.g.
  *
  *	CREATE_CHILD_SA 2 08: SK{N(REKEY_SA) SA Nonce KE TSi TSr}
@@ -167,6 +168,10 @@ rig_on_action(struct rig *r, unsigned e, const struct ike_action *a)
 		break;
 	case IKE_SA_OUT:
 		rig_say(d->acts, "out%u", rig_child_no(d, a->spi_in));
+		if (r->end[e].conf.resources > 1)
+			rig_say(d->acts, ":%llx", (unsigned long long)a->resources);
+		else
+			ck_assert_uint_eq(a->resources, 1);
 		break;
 	case IKE_SA_DROP:
 		rig_say(d->acts, "drop%u", rig_child_no(d, a->spi_in));

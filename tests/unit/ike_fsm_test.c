@@ -241,6 +241,9 @@ static const struct answer {
 	{ REQ_CHILD_NEW, X_CREATE_CHILD_SA, S_CHILD, P_KE | P_CP | P_N | P_V,
 	  "peer grants a Child SA" },
 	{ REQ_CHILD_NEW, X_CREATE_CHILD_SA, P_N, P_V, "peer refuses a Child SA" },
+	{ REQ_CHILD_MORE, X_CREATE_CHILD_SA, S_CHILD, P_KE | P_CP | P_N | P_V,
+	  "peer grants one more Child SA" },
+	{ REQ_CHILD_MORE, X_CREATE_CHILD_SA, P_N, P_V, "peer refuses one more Child SA" },
 	{ REQ_CHILD_REKEY, X_CREATE_CHILD_SA, S_CHILD, P_KE | P_CP | P_N | P_V,
 	  "peer grants the rekey of the Child SA" },
 	{ REQ_CHILD_REKEY, X_CREATE_CHILD_SA, P_N, P_V, "peer refuses the rekey of the Child SA" },
@@ -270,7 +273,8 @@ asking(struct rig *r, enum request_kind kind, enum request_wait wait)
 {
 	enum sa_state state = kind == REQ_INIT ? SA_INIT_SENT : kind == REQ_AUTH ? SA_AUTH_SENT :
 	    kind == REQ_IKE_DELETE ? SA_DELETING : SA_UP;
-	bool makes = kind == REQ_CHILD_NEW || kind == REQ_CHILD_REKEY || kind == REQ_IKE_REKEY;
+	bool child = kind == REQ_CHILD_NEW || kind == REQ_CHILD_MORE || kind == REQ_CHILD_REKEY;
+	bool makes = child || kind == REQ_IKE_REKEY;
 	struct ike_sa *sa = rig_sa(r, state, true);
 	struct child *c;
 	struct msg_wr mw;
@@ -288,8 +292,8 @@ asking(struct rig *r, enum request_kind kind, enum request_wait wait)
 		c->delete_sent = true;
 		sa->req.target = c->spi_in;
 	}
-	if (kind == REQ_AUTH || kind == REQ_CHILD_NEW || kind == REQ_CHILD_REKEY)
-		sa->mine->child_spi = child_new(sa, true)->spi_in;
+	if (kind == REQ_AUTH || child)
+		sa->mine->child_spi = child_new(sa, true, 0)->spi_in;
 	if (kind == REQ_IKE_REKEY)
 		sa->mine->heir_spi = ike_sa_new(r->ike, NULL, true)->spi;
 	if (wait == WAIT_ANSWER) {
@@ -332,6 +336,11 @@ check_bad_answer(const struct rig *r, const struct ike_sa *sa, enum request_kind
 		break;
 	case REQ_CHILD_NEW:
 		ck_assert(sa->state == SA_DELETING && sa->req.kind == REQ_IKE_DELETE);
+		break;
+	case REQ_CHILD_MORE:
+		ck_assert(sa->state == SA_UP && sa->req.kind == REQ_CHILD_DELETE && sa->mine == NULL);
+		ck_assert(c->state == CHILD_DELETING && c->spi_in == sa->req.target);
+		ck_assert(c->next == NULL && sa->more_at > r->ike->now);
 		break;
 	case REQ_CHILD_REKEY:
 		/* The peer has what was asked for, and is told to delete it. */
@@ -521,10 +530,12 @@ START_TEST(every_work_of_ours)
 {
 	static const char *const key[REQ_TELL + 1] = {
 		[REQ_INIT] = "our opening leaves", [REQ_CHILD_NEW] = "we ask for a Child SA",
+		[REQ_CHILD_MORE] = "we ask for one more Child SA",
 		[REQ_CHILD_REKEY] = "we rekey the Child SA",
 		[REQ_IKE_REKEY] = "we rekey the IKE SA",
 	}, *const secret[REQ_TELL + 1] = {
 		[REQ_INIT] = "we prove who we are", [REQ_CHILD_NEW] = "the Child SA has its keys",
+		[REQ_CHILD_MORE] = "the Child SA has its keys",
 		[REQ_CHILD_REKEY] = "the new Child SA has its keys",
 		[REQ_IKE_REKEY] = "the new IKE SA has its keys",
 	};

@@ -246,6 +246,8 @@ START_TEST(notify_reads_back_what_was_written)
 	out.proto = PROTO_IKE;
 	ck_assert_uint_eq(pld_notify_esp_spi(&out), 0);
 	ck_assert_str_eq(notify_name(N_REKEY_SA), "REKEY_SA");
+	ck_assert_str_eq(notify_name(48), "TS_MAX_QUEUE");
+	ck_assert_str_eq(notify_name(16444), "SA_RESOURCE_INFO");
 	ck_assert_str_eq(notify_name(12345), "error");
 	ck_assert_str_eq(notify_name(54321), "status");
 }

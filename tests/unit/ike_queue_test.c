@@ -8,7 +8,8 @@
 static void
 put(struct queue *q, enum ike_action_kind kind, uint32_t tunnel)
 {
-	queue_put(q, &(struct ike_action){ .kind = kind, .tunnel = tunnel, .spi_in = tunnel + 1 });
+	queue_put(q, &(struct ike_action){ .kind = kind, .tunnel = tunnel, .spi_in = tunnel + 1,
+	    .resources = UINT64_C(1) << 63 | tunnel });
 }
 
 /* What goes in comes out in the same order, also over the end of the ring and its growth. */
@@ -24,6 +25,7 @@ START_TEST(order_is_kept)
 		for (unsigned k = 0; k < 3 && queue_pop(&q, &a); k++) {
 			ck_assert_uint_eq(a.tunnel, out++);
 			ck_assert_uint_eq(a.spi_in, a.tunnel + 1);
+			ck_assert_uint_eq(a.resources, UINT64_C(1) << 63 | a.tunnel);
 		}
 	}
 	while (queue_pop(&q, &a))

@@ -286,7 +286,7 @@ rig_up(struct rig *r)
 static inline struct child *
 rig_child(struct rig *r, struct ike_sa *sa, bool initiator)
 {
-	struct child *c = child_new(sa, initiator);
+	struct child *c = child_new(sa, initiator, 0);
 	struct nego *n = rig_nego(r);
 
 	ck_assert_ptr_nonnull(c);

@@ -17,7 +17,7 @@ START_TEST(closed_by_us)
 		sa = rig_sa(&r, state, initiator);
 		told = state == SA_AUTH_SENT || state == SA_UP || state == SA_REKEYED;
 		if (sa->tunnel != NULL)
-			(void)child_new(sa, true);
+			(void)child_new(sa, true, 0);
 		if (told)
 			want = SA_DELETING;
 		if (state == SA_DELETING || state == SA_REFUSED)
@@ -181,7 +181,7 @@ START_TEST(an_exchange_is_given_up)
 		n = rig_nego(&r);
 		*(mine ? &sa->mine : &sa->theirs) = n;
 		sa->req = (struct request){ REQ_CHILD_NEW, WAIT_ANSWER, 5 };
-		n->child_spi = (finished ? rig_child(&r, sa, true) : child_new(sa, true))->spi_in;
+		n->child_spi = (finished ? rig_child(&r, sa, true) : child_new(sa, true, 0))->spi_in;
 		heir = finished ? rig_up(&r) : ike_sa_new(r.ike, NULL, true);
 		n->heir_spi = heir->spi;
 		ck_assert(job_draw(sa, n, KE_CURVE25519));

@@ -264,7 +264,7 @@ START_TEST(the_earliest_deadline_counts)
 			sa->retry_at = i == 4 ? soon : RIG_NOW + USEC_S(99);
 			r.t->conf.liveness = i == 3 ? USEC_MS(5) : 0;
 			if (i == 5)
-				child_new(sa, true)->hard_at = soon;
+				child_new(sa, true, 0)->hard_at = soon;
 			*(i == 0 ? &sa->rekey_at : i == 1 ? &sa->hard_at : i == 2 ?
 			    &sa->keepalive_at : i == 6 ? &sa->linger_at : &at) = soon;
 			if (state == SA_DELETING || i == 7)	/* else its delete would go out */
