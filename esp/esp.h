@@ -45,10 +45,12 @@ struct esp_sa	*esp_sa_out_new(struct secrets *s, const struct aead_set *a,
 		    const struct child_sa *c, uint64_t seq);
 /* Wipes; NULL is fine. */
 void		esp_sa_free(struct secrets *s, struct esp_sa *sa);
-/* Control's count of the workers that have it: set when it is handed over (and one less where
- * that fails); each that comes back is one less.  True: that was the last. */
+/* Control's count of the workers that have it: so many more before it is handed over (and one
+ * less where that fails); each time that it comes back is one less.  True: that was the last.
+ * Who is given an outbound SA that it has gives it back once, and has it still. */
 void		esp_sa_lend(struct esp_sa *sa, unsigned workers);
 bool		esp_sa_return(struct esp_sa *sa);
+bool		esp_sa_is_lent(const struct esp_sa *sa);
 uint32_t	esp_sa_spi(const struct esp_sa *sa);	/* of the direction: ours (in), theirs (out) */
 uint32_t	esp_sa_tunnel(const struct esp_sa *sa);
 

@@ -132,7 +132,7 @@ esp_sa_free(struct secrets *s, struct esp_sa *sa)
 void
 esp_sa_lend(struct esp_sa *sa, unsigned workers)
 {
-	sa->users = workers;
+	sa->users += workers;
 }
 
 bool
@@ -141,6 +141,12 @@ esp_sa_return(struct esp_sa *sa)
 	if (sa->users > 0)
 		sa->users--;
 	return sa->users == 0;
+}
+
+bool
+esp_sa_is_lent(const struct esp_sa *sa)
+{
+	return sa->users > 0;
 }
 
 uint32_t

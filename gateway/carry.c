@@ -27,6 +27,17 @@ ike_send(struct gw *g, const struct ike_action *a)
 		    endpoint_str(&a->remote, to), strerror(-err));
 }
 
+/* Nobody at control has it any more: the last worker that has it may give it back to be freed. */
+static void
+forget(struct gw *g, struct esp_sa *sa)
+{
+	if (sa == NULL)
+		return;
+	(void)map_del(g->lent, (uintptr_t)sa);
+	if (!esp_sa_is_lent(sa))
+		esp_sa_free(g->secrets, sa);
+}
+
 static void
 sa_drop(struct gw *g, uint32_t spi_in)
 {
@@ -37,15 +48,28 @@ sa_drop(struct gw *g, uint32_t spi_in)
 	if (sa == NULL)
 		return;
 	t = gw_tunnel_find(g, sa->tunnel);
+	for (unsigned k = 0; t != NULL && k < WORKERS_MAX; k++)
+		if (t->spi_in[k] == spi_in)
+			t->spi_in[k] = 0;
 	cmd.tunnel = sa->tunnel;
 	cmd.peer_spi = sa->spi_out;
-	esp_sa_free(g->secrets, sa->out);
-	if (sa->lent != NULL)
-		(void)map_del(g->lent, (uintptr_t)sa->lent);
-	if (sa->in != NULL)
-		(void)map_del(g->lent, (uintptr_t)sa->in);
+	forget(g, sa->out);
+	forget(g, sa->in);
 	free(sa);
 	gw_esp(g, t != NULL ? t->c : NULL, &cmd);
+}
+
+/* False: no memory, or the suite is unknown; what there is of it is the caller's to free. */
+static bool
+sa_make(struct gw *g, const struct child_sa *child, struct gw_sa *sa)
+{
+	*sa = (struct gw_sa){ .tunnel = child->tunnel, .spi_in = child->spi_in,
+	    .spi_out = child->spi_out, .resource = child->resource, .local = child->local,
+	    .remote = child->remote, .aead = child->aead,
+	    .out = esp_sa_out_new(g->secrets, g->aeads, child, 0),
+	    .in = esp_sa_in_new(g->secrets, g->aeads, child) };
+	return sa->out != NULL && sa->in != NULL && map_put(g->lent, (uintptr_t)sa->out, sa) &&
+	    map_put(g->lent, (uintptr_t)sa->in, sa) && map_put(g->sas, sa->spi_in, sa);
 }
 
 static void
@@ -53,29 +77,22 @@ sa_in(struct gw *g, struct child_sa *child)
 {
 	struct gw_sa *sa = calloc(1, sizeof(*sa));
 	struct esp_cmd cmd = { .kind = ESP_CMD_SA_IN, .tunnel = child->tunnel };
+	bool made;
 
 	sa_drop(g, child->spi_in);	/* the same SPI twice: the newer is meant */
-
-	cmd.sa = esp_sa_in_new(g->secrets, g->aeads, child);
-	if (sa != NULL) {
-		*sa = (struct gw_sa){ .tunnel = child->tunnel, .spi_in = child->spi_in,
-		    .spi_out = child->spi_out, .local = child->local, .remote = child->remote,
-		    .aead = child->aead,
-		    .out = esp_sa_out_new(g->secrets, g->aeads, child, 0) };
-	}
+	made = sa != NULL && sa_make(g, child, sa);
 	secret_free(g->secrets, child);
-	if (sa == NULL || sa->out == NULL || cmd.sa == NULL ||
-	    !map_put(g->sas, sa->spi_in, sa)) {
-		log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"Child SA not installed\"");
-		esp_sa_free(g->secrets, cmd.sa);
-		if (sa != NULL)
-			esp_sa_free(g->secrets, sa->out);
-		free(sa);
+	if (made) {
+		cmd.sa = sa->in;
+		gw_esp(g, NULL, &cmd);
 		return;
 	}
-	if (map_put(g->lent, (uintptr_t)cmd.sa, sa))
-		sa->in = cmd.sa;	/* else its counters are not shown */
-	gw_esp(g, NULL, &cmd);
+	log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"Child SA not installed\"");
+	if (sa != NULL) {
+		forget(g, sa->out);
+		forget(g, sa->in);
+	}
+	free(sa);
 }
 
 static void
@@ -91,42 +108,47 @@ endpoint_set(struct gw *g, struct gw_tunnel *t, const struct endpoint *local,
 	gw_esp(g, t->c, &cmd);
 }
 
-/* Let the workers send by it.  While one of them has it, it is known as lent. */
+/*
+ * Let the workers of these resources send by it.  IKE may return to a Child SA that it had left: of
+ * two IKE SAs of both ends at once, or of two rekeys, the one that was used last need not be the
+ * one that stays.  A worker may have it still, or on its way back: that it is lent once more is
+ * counted, and its counter goes on.
+ */
 static void
-lend(struct gw *g, struct gw_tunnel *t, struct gw_sa *sa)
+lend(struct gw *g, struct gw_tunnel *t, const struct gw_sa *sa, uint64_t resources)
 {
 	struct esp_cmd cmd = { .kind = ESP_CMD_SA_OUT, .tunnel = t->id, .sa = sa->out };
 
-	if (map_put(g->lent, (uintptr_t)sa->out, sa))
-		sa->lent = sa->out;	/* else it cannot be lent twice */
-	sa->out = NULL;
-	gw_esp(g, t->c, &cmd);
-	if (t->aead != sa->aead) {
-		t->aead = sa->aead;
-		connection_mtu(g, t->c);
-		connection_path(g, t->c);
-	}
+	gw_esp_to(g, share_set(g, t->c, resources), &cmd);
+	if ((resources & 1) == 0 || t->aead == sa->aead)
+		return;
+	t->aead = sa->aead;
+	connection_mtu(g, t->c);
+	connection_path(g, t->c);
 }
 
-/*
- * IKE may return to a Child SA that it had left: of two IKE SAs of both ends at once, or of two
- * rekeys, the one that was used last need not be the one that stays.  A worker may have it still,
- * or on its way back: then it is lent again when the last gave it back, its counter as it was.
- */
 static void
-sa_out(struct gw *g, uint32_t spi_in)
+sa_out(struct gw *g, const struct ike_action *a)
 {
-	struct gw_sa *sa = map_get(g->sas, spi_in);
+	struct gw_sa *sa = map_get(g->sas, a->spi_in);
 	struct gw_tunnel *t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
+	uint64_t news = 0;
 
-	if (t == NULL)
+	if (t == NULL || sa->out == NULL)
 		return;
-	t->spi_in = spi_in;
+	for (unsigned k = 0; k < share_n(t->c); k++) {
+		if ((a->resources >> k & 1) == 0 || t->spi_in[k] == a->spi_in)
+			continue;
+		t->spi_in[k] = a->spi_in;
+		news |= UINT64_C(1) << k;
+	}
+	if (news == 0)
+		return;
 	if (!sa->used)
 		endpoint_set(g, t, &sa->local, &sa->remote);
 	sa->used = true;
-	if (sa->out != NULL)
-		lend(g, t, sa);
+	lend(g, t, sa, news);
+	share_look(g, t->c);
 }
 
 /* A Child SA that is not sent by yet was negotiated with the former place. */
@@ -147,48 +169,36 @@ endpoint_moved(struct gw *g, struct gw_tunnel *t, const struct ike_action *a)
 	endpoint_set(g, t, &a->local, &a->remote);
 }
 
-/* No worker has it any more.  Whose outbound SA it was, or NULL: of nobody any more, or inbound. */
-static struct gw_sa *
-unlend(struct gw *g, const struct esp_sa *back)
+/* No worker has it any more, or could be given it. */
+static void
+sa_end(struct gw *g, struct esp_sa *end)
 {
-	struct gw_sa *sa = map_del(g->lent, (uintptr_t)back);
+	struct gw_sa *sa = map_del(g->lent, (uintptr_t)end);
 
-	if (sa == NULL)
-		return NULL;
-	if (sa->in == back) {
+	if (sa != NULL && sa->in == end)
 		sa->in = NULL;
-		return NULL;
-	}
-	sa->lent = NULL;
-	return sa;
+	else if (sa != NULL)
+		sa->out = NULL;
+	esp_sa_free(g->secrets, end);
 }
 
 void
 gw_sa_lost(struct gw *g, struct esp_sa *lost)
 {
-	if (!esp_sa_return(lost))
-		return;
-	(void)unlend(g, lost);
-	esp_sa_free(g->secrets, lost);
+	if (esp_sa_return(lost))
+		sa_end(g, lost);
 }
 
 void
 gw_sa_back(struct gw *g, struct esp_sa *back)
 {
-	struct gw_sa *sa;
-	struct gw_tunnel *t;
+	struct gw_sa *sa = map_get(g->lent, (uintptr_t)back);
 
 	if (!esp_sa_return(back))
 		return;			/* another worker has it still */
-	sa = unlend(g, back);
-	t = sa != NULL ? gw_tunnel_find(g, sa->tunnel) : NULL;
-	if (t == NULL) {
-		esp_sa_free(g->secrets, back);
-		return;
-	}
-	sa->out = back;
-	if (t->spi_in == sa->spi_in)
-		lend(g, t, sa);
+	/* An outbound one is kept: IKE may return to it. */
+	if (sa == NULL || sa->in == back || gw_tunnel_find(g, sa->tunnel) == NULL)
+		sa_end(g, back);
 }
 
 static void
@@ -231,7 +241,7 @@ ike_act(struct gw *g, const struct ike_action *a, usec_t now)
 		sa_in(g, a->child);
 		return;
 	case IKE_SA_OUT:
-		sa_out(g, a->spi_in);
+		sa_out(g, a);
 		return;
 	case IKE_SA_DROP:
 		sa_drop(g, a->spi_in);

@@ -160,7 +160,7 @@ device_ask(struct gw *g, struct gw_connection *c)
 
 	name_device(c->conf, &q);
 	c->queues = 0;
-	c->shared = false;
+	c->sharing = 0;
 	share_ask(g, c, &q);
 }
 
@@ -451,6 +451,7 @@ tunnel_ike_set(struct gw *g, struct gw_tunnel *t)
 	k->ts_remote = conf->ts_remote;
 	k->start = conf->start;
 	k->window = conf->window;
+	k->resources = share_n(t->c);
 	k->ike_life = conf->ike_life;
 	k->child_life = conf->child_life;
 	k->liveness = conf->liveness;

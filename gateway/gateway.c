@@ -110,18 +110,29 @@ esp_back(void *arg, const struct esp_event *ev)
 void
 gw_esp(struct gw *g, const struct gw_connection *c, const struct esp_cmd *cmd)
 {
-	const struct worker_cmd w = { .kind = WORKER_ESP, .esp = *cmd };
-	bool home = cmd->kind == ESP_CMD_SA_IN || cmd->kind == ESP_CMD_PROBE || c == NULL;
 	unsigned n = workers_n(g->workers);
-	uint64_t to = home ? workers_bit(cmd->tunnel % n) : c->serves;
+	uint64_t home = workers_bit(cmd->tunnel % n);
+
+	if (cmd->kind == ESP_CMD_SA_IN)
+		gw_esp_to(g, workers_bit(esp_sa_spi(cmd->sa) % n), cmd);
+	else if (cmd->kind == ESP_CMD_PROBE)
+		gw_esp_to(g, home, cmd);
+	else
+		gw_esp_to(g, c != NULL ? c->serves : home | workers_bit(cmd->spi % n), cmd);
+}
+
+void
+gw_esp_to(struct gw *g, uint64_t set, const struct esp_cmd *cmd)
+{
+	const struct worker_cmd w = { .kind = WORKER_ESP, .esp = *cmd };
 
 	/* Counted before the first has it. */
 	if (cmd->sa != NULL)
-		esp_sa_lend(cmd->sa, (unsigned)__builtin_popcountll(to));
+		esp_sa_lend(cmd->sa, (unsigned)__builtin_popcountll(set));
 	if (cmd->path != NULL)
-		cmd->path->users = (unsigned)__builtin_popcountll(to);
-	for (unsigned i = 0; i < n; i++) {
-		if ((to & workers_bit(i)) == 0 || worker_post(workers_at(g->workers, i), &w))
+		cmd->path->users = (unsigned)__builtin_popcountll(set);
+	for (unsigned i = 0; i < workers_n(g->workers); i++) {
+		if ((set & workers_bit(i)) == 0 || worker_post(workers_at(g->workers, i), &w))
 			continue;
 		log_event(LOG_LEVEL_ERROR, "no-memory", "what=\"command to worker %u lost\"", i);
 		esp_back(g, &(struct esp_event){ .sa = cmd->sa, .path = cmd->path });
@@ -150,7 +161,8 @@ esp_fact(struct gw *g, const struct esp_event *ev)
 		    .remote = ev->remote });
 		return;
 	case ESP_EV_SEQ_LOW:
-		gw_ike(g, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = ev->tunnel });
+		gw_ike(g, &(struct ike_fact){ .kind = IKE_REKEY, .tunnel = ev->tunnel,
+		    .spi_out = ev->spi });
 		return;
 	case ESP_EV_STRAY:
 		return;

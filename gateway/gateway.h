@@ -43,7 +43,7 @@ struct gw_tunnel {
 	usec_t since;			/* of up / down */
 	char reason[IKE_REASON_MAX];	/* why it is down */
 	struct endpoint local, remote;	/* outer, as ESP goes now */
-	uint32_t spi_in;		/* of the Child SA by which IKE wants to send; 0 before the first */
+	uint32_t spi_in[WORKERS_MAX];	/* by resource: of the Child SA that it sends by, or 0 */
 	enum aead_id aead;		/* of the Child SA; AEAD_NONE before the first */
 	unsigned outer_mtu;		/* of the route to the peer, or configured */
 	bool present, carrier;		/* its outside address is there; its uplink has carrier */
@@ -64,7 +64,7 @@ struct gw_connection {
 	unsigned home;			/* the worker that serves it */
 	uint64_t serves;		/* all that do: the home alone, or those that share it */
 	unsigned queues;		/* of the device that are open, when it has several */
-	bool shared;			/* the others take part now */
+	uint64_t sharing;		/* slots of the others that take part now */
 	bool device_open;
 	unsigned device_tries;		/* to open it that failed since it last was */
 	usec_t device_at;		/* the next try, or USEC_NEVER */
@@ -87,8 +87,8 @@ struct gw_connection {
 /* A Child SA as control sees it, by our SPI. */
 struct gw_sa {
 	uint32_t tunnel, spi_in, spi_out;
-	struct esp_sa *out;		/* not lent to workers: not used yet, or not any more */
-	struct esp_sa *lent;		/* the same while a worker sends by it */
+	uint8_t resource;		/* whose it is (RFC 9611) */
+	struct esp_sa *out;		/* lent to the workers that send by it; NULL: none could be */
 	struct esp_sa *in;		/* its worker's; for its counters until it comes back */
 	bool used;			/* IKE has said once that it may be used */
 	struct endpoint local, remote;
@@ -128,7 +128,7 @@ struct gw {
 	struct gw_connection *connections;	/* in configured order */
 	struct map *tunnels;		/* id -> gw_tunnel */
 	struct map *sas;		/* spi_in -> gw_sa */
-	struct map *lent;		/* address of an esp_sa at workers -> its gw_sa */
+	struct map *lent;		/* address of an esp_sa that a worker may have -> its gw_sa */
 	struct heap samples;
 	struct gw_connection *touched;
 	uint32_t next_id;
@@ -163,9 +163,12 @@ void		gw_monitor(struct gw *g, const struct mon_fact *f);	/* feed, with now */
 void		gw_ike(struct gw *g, const struct ike_fact *f);
 void		gw_stop(struct gw *g);
 void		gw_news(struct gw *g);			/* read the kernel's */
-/* Post to the workers: what concerns inbound SAs and probes to the tunnel's home, all else to
- * each that serves `c` (NULL: the tunnel is gone, only its home may still know it). */
+/* Post to the workers: an inbound SA to the one that its SPI names, a probe to the tunnel's home,
+ * all else to each that serves `c` (NULL: the tunnel is gone, only its home and the one that the
+ * SPI names may still know it). */
 void		gw_esp(struct gw *g, const struct gw_connection *c, const struct esp_cmd *cmd);
+/* Post to the workers of a set. */
+void		gw_esp_to(struct gw *g, uint64_t set, const struct esp_cmd *cmd);
 
 #define GW_COOKIE_HOST	0		/* the broker's answers that belong to no connection */
 
@@ -215,8 +218,11 @@ void		share_end(struct gw *g, const struct gw_connection *c);	/* they have one l
 void		share_ask(struct gw *g, const struct gw_connection *c, struct host_request *q);
 /* The descriptor of an answer goes to its worker.  False: no memory, it is still the caller's. */
 bool		share_opened(struct gw *g, struct gw_connection *c, const struct host_answer *a);
-/* A tunnel came up, or what is known of a peer's window changed: may they share it? */
+/* A tunnel came up, a worker sends by another Child SA, or what is known of a peer's window
+ * changed: which of them may take part? */
 void		share_look(struct gw *g, struct gw_connection *c);
+unsigned	share_n(const struct gw_connection *c);	/* of its workers; they are IKE's resources */
+uint64_t	share_set(const struct gw *g, const struct gw_connection *c, uint64_t resources);
 
 /* ---- sample.c ---- */
 void		sample_due(struct gw *g, usec_t now);		/* look where it is time */

@@ -133,8 +133,9 @@ const struct key keys[KEY_N] = {
     .also = "window replay", .doc = "How many packets may overtake one another." },
 [KEY_SHARE] = { "workers", CONNECTION(workers), .type = TYPE_NUMBER, .min = 1,
     .max = CONFIG_WORKERS_MAX, .value = { "1" }, .reload = CONFIG_RESTART, .also = "spread",
-    .doc = "How many workers share what the connection sends, flow by flow; at most those that "
-    "the gateway has. Only while the replay window of the peer is known to be 1,024 or more." },
+    .doc = "How many workers share what the connection carries, flow by flow; at most those that "
+    "the gateway has. Each by a Child SA of its own where the peer takes them (RFC 9611), else only "
+    "what is sent, while the replay window of the peer is known to be 1,024 or more." },
 [KEY_PEER_WINDOW] = { "peer-window", CONNECTION(peer_window), .type = TYPE_NUMBER,
     .words = by_peer, .min = 32, .max = 65536, .value = { "auto" }, .reload = CONFIG_LIVE,
     .also = "remote-window",

@@ -10,6 +10,7 @@
 #include "gateway/findings.h"
 
 #define LABEL	"    %-10s "		/* the lines under a tunnel */
+#define RESOURCES	128		/* of a tunnel, at most */
 
 struct look {
 	const char *good, *warn, *bad, *dim, *bold, *off;
@@ -165,6 +166,37 @@ show_times(const json_t *t, FILE *to)
 		    span(t, "ike_rekey_in_s", b, sizeof(b)));
 }
 
+static double
+sum(const json_t *sas, int resource, const char *direction)
+{
+	double n = 0;
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(sas, i, v)
+		if (whole(v, "resource") == resource && strcmp(str(v, "direction"), direction) == 0)
+			n += num(v, "bytes");
+	return n;
+}
+
+/* Where workers have Child SAs of their own: how much went by those that there are now. */
+static void
+show_each(const json_t *sas, FILE *to)
+{
+	char a[32], b[32];
+	int max = 0;
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(sas, i, v)
+		if (whole(v, "resource") > max && whole(v, "resource") < RESOURCES)
+			max = whole(v, "resource");
+	for (int k = 0; max > 0 && k <= max; k++)
+		fprintf(to, LABEL "in %s, out %s by Child SA %d of %d\n", k == 0 ? "workers" : "",
+		    bytes(sum(sas, k, "in"), a, sizeof(a)), bytes(sum(sas, k, "out"), b, sizeof(b)),
+		    k + 1, max + 1);
+}
+
 static void
 show_sa(const json_t *t, FILE *to)
 {
@@ -182,6 +214,7 @@ show_sa(const json_t *t, FILE *to)
 	if (num(t, "sequence_gaps") > 0)
 		fprintf(to, ", %.0f packets never came", num(t, "sequence_gaps"));
 	fputc('\n', to);
+	show_each(json_object_get(t, "sas"), to);
 	show_times(t, to);
 }
 

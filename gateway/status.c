@@ -145,14 +145,14 @@ add_traffic(json_t *o, const struct gw *g, const struct gw_tunnel *t, usec_t now
 /* ---- the SAs of each tunnel, gathered in one pass over all of them ---- */
 
 static json_t *
-sa_json(const char *direction, uint32_t spi, const struct esp_sa *sa)
+sa_json(const char *direction, uint32_t spi, unsigned resource, const struct esp_sa *sa)
 {
 	struct esp_sa_stats st;
 	json_t *o;
 
 	esp_sa_stats(sa, &st);
-	o = json_pack("{s:s, s:o, s:I, s:I}", "direction", direction, "spi", hex_json(spi, 8),
-	    "packets", (json_int_t)st.packets, "bytes", (json_int_t)st.bytes);
+	o = json_pack("{s:s, s:o, s:i, s:I, s:I}", "direction", direction, "spi", hex_json(spi, 8),
+	    "resource", (int)resource, "packets", (json_int_t)st.packets, "bytes", (json_int_t)st.bytes);
 	if (direction[0] == 'i')
 		json_object_set_new(o, "sequence_gaps", json_integer((json_int_t)st.gaps));
 	return o;
@@ -168,7 +168,6 @@ sas_gather(struct gw *g)
 
 	while (lists != NULL && map_each(g->sas, &pos, NULL, &v)) {
 		const struct gw_sa *sa = v;
-		const struct esp_sa *out = sa->lent != NULL ? sa->lent : sa->out;
 		json_t *list = map_get(lists, sa->tunnel);
 
 		if (list == NULL && ((list = json_array()) == NULL ||
@@ -177,9 +176,10 @@ sas_gather(struct gw *g)
 			continue;
 		}
 		if (sa->in != NULL)
-			json_array_append_new(list, sa_json("in", sa->spi_in, sa->in));
-		if (out != NULL)
-			json_array_append_new(list, sa_json("out", sa->spi_out, out));
+			json_array_append_new(list, sa_json("in", sa->spi_in, sa->resource, sa->in));
+		if (sa->out != NULL)
+			json_array_append_new(list,
+			    sa_json("out", sa->spi_out, sa->resource, sa->out));
 	}
 	return lists;
 }
@@ -296,8 +296,8 @@ connection_json(struct gw *g, struct gw_connection *c, struct map *sas, usec_t n
 	    control_text(c->device_why) : json_null());
 	json_object_set_new(o, "mtu", json_integer(c->mtu));
 	json_object_set_new(o, "worker", json_integer(c->home));
-	json_object_set_new(o, "workers", json_integer(c->shared ?
-	    __builtin_popcountll(c->serves) : 1));
+	json_object_set_new(o, "workers", json_integer(1 +
+	    __builtin_popcountll(c->sharing)));
 	json_object_set_new(o, "policy", json_string(policy[c->conf->policy]));
 	json_object_set_new(o, "networks", networks);
 	json_object_set_new(o, "why", control_text(c->why));

@@ -11,7 +11,8 @@
  * Who does what.  A connection is served by one worker, its home; its device is read there.  An
  * inbound SA is used by the worker that is `SPI mod workers`; our SPIs are chosen so that this
  * is the home (the id of a tunnel mod workers is its home, see struct ike_env), also after a
- * rekey.  Where several workers serve a connection they share its outbound SAs and its path.
+ * rekey.  Several workers may serve a connection, see share.c: they share its path, and its
+ * outbound SAs unless each has its own.
  *
  * Sets of workers are bit masks.
  */

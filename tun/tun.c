@@ -104,6 +104,14 @@ tun_queue(int fd, bool on)
 }
 
 int
+tun_dup(int fd)
+{
+	int other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return other < 0 ? -errno : other;
+}
+
+int
 tun_carrier(int fd, bool on)
 {
 	int value = on;

@@ -39,6 +39,7 @@ int	tun_queues_up(const char *name, unsigned group);	/* 0 or -errno */
 /* Attach the queue, or detach it: what waits in it is lost, and it takes milliseconds.  0 or
  * -errno (-EINVAL: it is so already).  Needs only the descriptor. */
 int	tun_queue(int fd, bool on);
+int	tun_dup(int fd);			/* another descriptor of the same queue, or -errno */
 int	tun_carrier(int fd, bool on);		/* TUNSETCARRIER; 0 or -errno; needs only the descriptor */
 /* Is the descriptor still attached to its device?  0, or -errno (-EBADFD: somebody deleted it). */
 int	tun_alive(int fd);

@@ -55,7 +55,8 @@ accepted(unsigned of, uint32_t spi)
 static void
 used(unsigned of, uint32_t spi)
 {
-	ike_does((struct ike_action){ .kind = IKE_SA_OUT, .tunnel = tunnel(of)->id, .spi_in = spi });
+	ike_does((struct ike_action){ .kind = IKE_SA_OUT, .tunnel = tunnel(of)->id, .spi_in = spi,
+	    .resources = 1 });
 }
 
 static void
@@ -85,12 +86,12 @@ START_TEST(a_child_sa_is_accepted_first_and_used_later)
 
 	accepted(0, 0x101);
 	expect_said("", "esp sa-in office/1 101\n");
-	ck_assert_uint_eq(t->spi_in, 0);
+	ck_assert_uint_eq(t->spi_in[0], 0);
 	used(0, 0x101);
 	expect_said("esp", "esp endpoint office/1 203.0.113.11:4500\n"
 	    "esp sa-out office/1 1101\n"
 	    "esp path\n");
-	ck_assert_uint_eq(t->spi_in, 0x101);
+	ck_assert_uint_eq(t->spi_in[0], 0x101);
 	ck_assert_uint_eq(t->aead, AEAD_AES_GCM_16_256);
 	ck_assert_uint_eq(t->remote.port, 4500);
 	used(0, 0x101);				/* said once more: nothing is to be done */
@@ -154,21 +155,28 @@ START_TEST(a_child_sa_that_was_left_can_be_returned_to)
 	expect_said("", "esp sa-out office/1 1101\n");
 	gives_back(0);				/* the second */
 	expect_said("", "");
-	ck_assert_uint_eq(tunnel(0)->spi_in, 0x101);
+	ck_assert_uint_eq(tunnel(0)->spi_in[0], 0x101);
 }
 END_TEST
 
-/* IKE returns to it while the worker still has it: it is lent again as soon as it arrives. */
+/* IKE returns to it while the worker still has it: it is lent once more, and is the worker's until
+ * it came back for both times. */
 START_TEST(one_that_is_on_its_way_back_is_lent_again)
 {
+	size_t before = secrets_used(tap.r.g.secrets);
+
 	accepted(0, 0x101);
 	used(0, 0x101);
 	accepted(0, 0x102);
 	used(0, 0x102);
-	used(0, 0x101);				/* not here yet */
 	(void)heard_of("");
-	gives_back(0);
+	used(0, 0x101);				/* not here yet */
 	expect_said("", "esp sa-out office/1 1101\n");
+	gives_back(0);
+	dropped(0, 0x101);
+	ck_assert_uint_eq(secrets_used(tap.r.g.secrets), before + 4);
+	gives_back(1);
+	ck_assert_uint_eq(secrets_used(tap.r.g.secrets), before + 3);
 }
 END_TEST
 
@@ -206,7 +214,7 @@ START_TEST(of_one_spi_twice_the_newer_is_meant)
 	expect_said("esp sa-out", "esp sa-out office/2 1101\n");
 	gives_back(0);				/* of the former: nobody's */
 	expect_said("", "");
-	ck_assert_uint_eq(tunnel(1)->spi_in, 0x101);
+	ck_assert_uint_eq(tunnel(1)->spi_in[0], 0x101);
 }
 END_TEST
 

@@ -16,6 +16,10 @@
  * A gateway without sockets and devices, as gateway.c makes one: its machines, its worker, and
  * the configuration that the test writes.  The other end of the broker's pair is the test's.
  */
+#ifndef RIG_WORKERS
+#define RIG_WORKERS	1
+#endif
+
 struct rig {
 	struct gw g;
 	struct gw_conf conf;
@@ -56,7 +60,7 @@ rig_back(void *arg, const struct esp_event *ev)
 	struct gw *g = arg;
 
 	if (ev->kind == ESP_EV_SA_BACK)
-		esp_sa_free(g->secrets, ev->sa);
+		gw_sa_lost(g, ev->sa);
 	else if (ev->kind == ESP_EV_PATH_BACK)
 		esp_path_free(ev->path);
 }
@@ -65,7 +69,7 @@ static inline void
 rig_machines(struct gw *g)
 {
 	static const uint8_t key[16] = "a key of probes.";
-	struct ike_env env = { .workers = 1, .half_open_cookie = 32, .half_open_max = 1024 };
+	struct ike_env env = { .workers = RIG_WORKERS, .half_open_cookie = 32, .half_open_max = 1024 };
 
 	g->rng = rng_system();
 	env.rng = g->rng;
@@ -78,7 +82,7 @@ rig_machines(struct gw *g)
 	g->lent = map_new(3);
 	g->nl = nl_open();
 	g->jobs = jobs_new(1);
-	g->workers = workers_new(1, g->aeads, key);
+	g->workers = workers_new(RIG_WORKERS, g->aeads, key);
 	heap_init(&g->samples);
 	ck_assert(g->ike != NULL && g->monitor != NULL && g->nl != NULL && g->workers != NULL &&
 	    g->jobs != NULL && g->tunnels != NULL && g->sas != NULL && g->lent != NULL);

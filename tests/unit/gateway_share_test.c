@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ static struct {
 	char said[512];
 	bool no_room;
 	bool tandem[2];			/* what IKE knows of the peers */
+	bool no_dup;
 } s;
 
 static void
@@ -41,6 +43,7 @@ __typeof__(worker_post) __wrap_worker_post;
 __typeof__(hostlink_ask) __wrap_hostlink_ask;
 __typeof__(ike_status) __wrap_ike_status;
 __typeof__(tun_queue) __wrap_tun_queue;
+__typeof__(tun_dup) __wrap_tun_dup;
 
 unsigned
 __wrap_workers_n(const struct workers *ws)
@@ -99,6 +102,12 @@ __wrap_tun_queue(int fd, bool on)
 	return 0;
 }
 
+int
+__wrap_tun_dup(int fd)
+{
+	return s.no_dup ? -EMFILE : fd + 100;
+}
+
 static struct gw_connection *
 connection(unsigned i, unsigned workers)
 {
@@ -152,7 +161,7 @@ START_TEST(homes_are_spread)
 }
 END_TEST
 
-/* One worker has a plain device; N have a queue each and one more that the home writes to. */
+/* One worker has a plain device; N have a queue each and one more that all of them write to. */
 START_TEST(queues_go_to_their_workers)
 {
 	struct host_request q = { .op = HOST_TUN_OPEN };
@@ -173,8 +182,11 @@ START_TEST(queues_go_to_their_workers)
 	expect("read1:20 ");
 	ck_assert(c->device_open);
 	open_slot(c, 2);
-	expect("detach22 write1:22 ");
+	expect("detach22 write1:22 write2:122 ");
 	ck_assert_uint_eq(c->queues, 3);
+	s.no_dup = true;			/* then one goes without */
+	open_slot(c, 2);
+	expect("detach22 write1:22 ");
 	s.no_room = true;
 	ck_assert(!share_opened(&s.g, c, &(struct host_answer){ .op = HOST_TUN_OPEN, .fd = 9 }));
 }
@@ -192,8 +204,8 @@ START_TEST(others_take_part_while_windows_are_wide)
 	share_look(&s.g, c);
 	expect("");				/* a queue is missing */
 	open_slot(c, 3);
-	expect("detach23 write0:23 on1 on2 ");
-	ck_assert(c->shared);
+	expect("detach23 write0:23 write1:123 write2:123 on1 on2 ");
+	ck_assert_uint_eq(c->sharing, 6);
 	share_look(&s.g, c);
 	expect("");				/* once */
 	c->t[1].up = true;			/* a peer that nobody knows */
@@ -209,7 +221,45 @@ START_TEST(others_take_part_while_windows_are_wide)
 	s.conf[0].peer_window = 8192;
 	share_look(&s.g, c);
 	expect("");
-	ck_assert(!c->shared);
+	ck_assert_uint_eq(c->sharing, 0);
+}
+END_TEST
+
+/* By Child SAs of their own the order of others does not matter: then each takes part that has one
+ * to every peer that is up and small. */
+START_TEST(others_take_part_by_sas_of_their_own)
+{
+	struct gw_connection *c = connection(0, 3);
+
+	for (unsigned slot = 0; slot < 4; slot++)
+		open_slot(c, slot);
+	s.said[0] = '\0';
+	c->t[0].up = true;
+	for (unsigned k = 0; k < 3; k++)
+		c->t[0].spi_in[k] = c->t[1].spi_in[k] = 300;	/* all by the first */
+	share_look(&s.g, c);
+	expect("");
+	c->t[0].spi_in[2] = 302;
+	share_look(&s.g, c);
+	expect("on2 ");
+	c->t[0].spi_in[1] = 301;
+	share_look(&s.g, c);
+	expect("on1 ");
+	ck_assert_uint_eq(c->sharing, 6);
+	c->t[1].up = true;			/* a second peer, with one Child SA */
+	share_look(&s.g, c);
+	expect("off1 off2 ");
+	s.tandem[1] = true;			/* whose window is wide */
+	share_look(&s.g, c);
+	expect("on1 on2 ");
+	c->t[0].spi_in[0] = 301;		/* the first has gone: the home borrows */
+	share_look(&s.g, c);
+	expect("off1 ");
+	ck_assert_uint_eq(share_set(&s.g, c, 7), 7);
+	c = connection(1, 2);
+	c->home = 2;
+	ck_assert_uint_eq(share_set(&s.g, c, 3), 5);	/* the one behind the last is the first */
+	ck_assert_uint_eq(share_set(&s.g, c, 6), 1);	/* there are two of them */
 }
 END_TEST
 
@@ -220,6 +270,7 @@ fill(TCase *t)
 	tcase_add_test(t, homes_are_spread);
 	tcase_add_test(t, queues_go_to_their_workers);
 	tcase_add_test(t, others_take_part_while_windows_are_wide);
+	tcase_add_test(t, others_take_part_by_sas_of_their_own);
 }
 
 UNIT_MAIN("gateway/share", fill)

@@ -18,7 +18,8 @@
  *	worker device-add		any other command for the worker
  *	host tun-open td-office		a request to the broker
  *
- * The worker is one: commands that go to each of several would be written down several times.
+ * The worker is one, unless RIG_WORKERS says more: then each command stands there for each that
+ * was given it, with " @2" behind the line for worker 2.
  */
 enum { TAP_SAID = 64 * 1024, TAP_ACTIONS = 16, TAP_TUNNELS = 64, TAP_HERE = 100, TAP_SAS = 32 };
 
@@ -28,6 +29,7 @@ struct tap {
 	char said[TAP_SAID];
 	char log[TAP_SAID];
 	bool no_room;			/* the worker, or its memory, takes no command */
+	char at[16];			/* which worker it is that is told something */
 
 	/* what the machines want done; taken from the front */
 	struct ike_action ike[TAP_ACTIONS];
@@ -49,7 +51,7 @@ struct tap {
 	struct esp_stats stats;
 	struct worker_batches batches;
 	bool woken;
-	struct esp_sa *sa_in[TAP_SAS], *sa_out[TAP_SAS];	/* that it has */
+	struct esp_sa *sa_in[TAP_SAS], *sa_out[TAP_SAS];	/* that it was given, a line each time */
 	struct esp_path *path;		/* the newest */
 
 	/* the kernel: addresses of this host, and the way to any peer from each of them */
@@ -81,8 +83,9 @@ said(const char *fmt, ...)
 	va_start(ap, fmt);
 	n += (size_t)vsnprintf(tap.said + n, sizeof(tap.said) - n, fmt, ap);
 	va_end(ap);
-	ck_assert_uint_lt(n + 1, sizeof(tap.said));
-	strcpy(tap.said + n, "\n");
+	ck_assert_uint_lt(n + sizeof(tap.at) + 1, sizeof(tap.said));
+	n += (size_t)sprintf(tap.said + n, "%s\n", tap.at);
+	ck_assert_uint_lt(n, sizeof(tap.said));
 }
 
 /* The lines that begin with `what` ("": all), which are then forgotten with all others. */
@@ -386,7 +389,8 @@ tap_esp(const struct esp_cmd *c)
 		return;
 	case ESP_CMD_PATH_SET:
 		said("esp path");
-		esp_path_free(tap.path);
+		if (tap.path != c->path)
+			esp_path_free(tap.path);
 		tap.path = c->path;
 		return;
 	case ESP_CMD_PATH_DEL:
@@ -417,10 +421,14 @@ __wrap_worker_post(struct worker *w, const struct worker_cmd *c)
 	if (tap.no_room)
 		return false;
 	tap.posted = *c;
+	for (unsigned i = 0; RIG_WORKERS > 1 && i < RIG_WORKERS; i++)
+		if (workers_at(tap.r.g.workers, i) == w)
+			sprintf(tap.at, " @%u", i);
 	if (c->kind == WORKER_ESP)
 		tap_esp(&c->esp);
 	else
 		said("worker %s", name[c->kind]);
+	tap.at[0] = '\0';
 	return true;
 }
 
@@ -553,8 +561,10 @@ tap_free(void)
 
 	log_to(NULL, NULL);
 	for (unsigned i = 0; i < TAP_SAS; i++) {
-		esp_sa_free(g->secrets, tap.sa_in[i]);
-		esp_sa_free(g->secrets, tap.sa_out[i]);
+		if (tap.sa_in[i] != NULL)
+			gw_sa_lost(g, tap.sa_in[i]);
+		if (tap.sa_out[i] != NULL)
+			gw_sa_lost(g, tap.sa_out[i]);
 	}
 	esp_path_free(tap.path);
 	rig_free(&tap.r);

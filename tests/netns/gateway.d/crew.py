@@ -74,14 +74,15 @@ def restart(t, lab, a, b, text):
 
 
 def share(t):
-    """One connection by two workers: order within each flow, rekeys, failover, both directions."""
+    """One SA by two workers, as the peer has one: order within each flow, rekeys, failover."""
     lab = t.lab()
     text = {s: yaml({"workers": 2, "connections": {
-        f"to-{'b' if s == 'a' else 'a'}": connection(s, hold="1s", workers=2)}}, 0) for s in "ab"}
+        f"to-{'b' if s == 'a' else 'a'}": connection(s, hold="1s", **({"workers": 2} if s == "a" else {}))}}, 0)
+        for s in "ab"}
     a, b = (t.site(lab, s, text[s]).start() for s in "ab")
     t.wait_well(a, b)
     t.eventually("the peer is Tandem, its window is wide: two workers share it",
-                 lambda: a.conn()["workers"] == b.conn()["workers"] == 2, 3)
+                 lambda: a.conn()["workers"] == 2 and b.conn()["workers"] == 1, 3)
     lab.stream_server("lan-b")
     loads = [lab.stream("lan-a", "udp", "10.2.0.2", rate=500, time=6) for _ in range(8)]
     tcp = lab.stream("lan-a", "tcp", "10.2.0.2", connections=20, every=20, time=6)
@@ -95,8 +96,9 @@ def share(t):
     t.check(not any(w["lost"] or w["reordered"] for w in ways), "eight flows: nothing lost, nothing out of order",
             [(w["sent"], w["lost"], w["reordered"]) for w in ways])
     t.check(lib.stream_result(tcp)["resets"] == 0, "no TCP connection is lost")
-    t.check(min(busy(a)) > 2000 and min(busy(b)) > 2000, "both workers of either side had their part",
-            (busy(a), busy(b)))
+    t.check(min(busy(a)) > 2000, "both workers had their part", busy(a))
+    t.check(all(len(x["sas"]) == 2 for x in a.conn()["tunnels"]), "by one Child SA",
+            [x["sas"] for x in a.conn()["tunnels"]])
     drops = {**a.status()["drops"], **b.status()["drops"]}
     t.check("in-replay" not in drops and "in-no-sa" not in drops, "no drop for it", drops)
     narrow = text["a"].replace("workers: '2'\n    tunnels", "workers: '2'\n    peer-window: '64'\n    tunnels")
@@ -111,6 +113,67 @@ def share(t):
     a.kill_engine()
     t.eventually("a new engine takes the queues over", lambda: a.engine() is not None and a.answers() and
                  a.well() and b.well(), 10)
+    t.pings("traffic flows", lab)
+
+
+def sent_by(site):
+    """Packets out of the live tunnel by resource, of the Child SAs that are there now."""
+    tunnel = site.tunnel(site.live()[0])
+    count = {}
+    for sa in tunnel["sas"]:
+        count.setdefault(sa["direction"], {}).setdefault(sa["resource"], 0)
+        count[sa["direction"]][sa["resource"]] += sa["packets"]
+    return count
+
+
+def settled(site):
+    """Each tunnel has one Child SA for each of two workers, no more."""
+    return all(sorted(sa["resource"] for sa in t["sas"] if sa["direction"] == way) == [0, 1]
+               for t in site.conn()["tunnels"] for way in ("in", "out"))
+
+
+def each(t):
+    """Small replay windows: each worker has a Child SA of its own to the peer (RFC 9611)."""
+    lab = t.lab()
+    keys = {"workers": 2, "replay-window": 64, "peer-window": 64, "hold": "1s"}
+    text = {s: yaml({"workers": 2, "connections": {
+        f"to-{'b' if s == 'a' else 'a'}": connection(s, **keys)}}, 0) for s in "ab"}
+    a, b = (t.site(lab, s, text[s]).start() for s in "ab")
+    t.wait_well(a, b)
+    t.eventually("one for each worker of either side: both take part",
+                 lambda: a.conn()["workers"] == b.conn()["workers"] == 2 and settled(a) and settled(b), 8,
+                 lambda: [x["sas"] for x in a.conn()["tunnels"]])
+    t.check(all(int(sa["spi"], 16) % 2 == (a.conn()["worker"] + sa["resource"]) % 2
+                for x in a.conn()["tunnels"] for sa in x["sas"] if sa["direction"] == "in"),
+            "an inbound SPI names the worker of its resource")
+    lab.stream_server("lan-b")
+    loads = [lab.stream("lan-a", "udp", "10.2.0.2", rate=1000, time=8) for _ in range(8)]
+    tcp = lab.stream("lan-a", "tcp", "10.2.0.2", connections=20, every=20, time=8)
+    for _ in range(4):
+        before = {sa["spi"] for x in a.conn()["tunnels"] for sa in x["sas"]}
+        a.command("rekey", "to-b")
+        b.command("rekey", "to-a")
+        lib.wait_for("the rekeys to be over", lambda: a.well() and settled(a) and settled(b) and
+                     not before & {sa["spi"] for x in a.conn()["tunnels"] for sa in x["sas"]}, 8, 0.05)
+    a.command("rekey", "to-b", "--ike")
+    counts = [sent_by(site) for site in (a, b)]
+    t.check(all(min(c[way].values()) > 0 and len(c[way]) == 2 for c in counts for way in ("in", "out")),
+            "all Child SAs of the live tunnel carry, both ways", counts)
+    a.command("failover", "to-b")
+    t.eventually("traffic moves", lambda: a.live() == [2], 3)
+    results = [lib.stream_result(load) for load in loads]
+    ways = [r[way] for r in results for way in ("out", "back")]
+    t.check(not any(w["lost"] or w["reordered"] for w in ways), "eight flows: nothing lost, nothing out of order",
+            [(w["sent"], w["lost"], w["reordered"]) for w in ways])
+    t.check(lib.stream_result(tcp)["resets"] == 0, "no TCP connection is lost")
+    t.check(min(busy(a)) > 2000 and min(busy(b)) > 2000, "both workers of either side had their part",
+            (busy(a), busy(b)))
+    drops = {**a.status()["drops"], **b.status()["drops"]}
+    t.check("in-replay" not in drops and "in-no-sa" not in drops, "no drop for it", drops)
+    t.check(a.conn()["workers"] == b.conn()["workers"] == 2, "both still take part")
+    a.kill_engine()
+    t.eventually("a new engine has them again", lambda: a.engine() is not None and a.answers() and
+                 a.well() and b.well() and settled(a) and settled(b) and a.conn()["workers"] == 2, 20)
     t.pings("traffic flows", lab)
 
 
@@ -142,4 +205,4 @@ def strays(t):
     t.check(a.status()["ike"]["datagrams_in"] == 3, "three for IKE", a.status()["ike"])
 
 
-CASES = {"workers": crowd, "shared": share, "strays": strays}
+CASES = {"workers": crowd, "shared": share, "each": each, "strays": strays}
