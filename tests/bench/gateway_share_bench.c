@@ -18,9 +18,10 @@
 
 /*
  * What a worker that is held up costs a tunnel that several workers share.  Two workers send by
- * one outbound SA to a socket; every 50 ms one of them in turn is stopped for 5 ms, from outside:
+ * one outbound SA to a socket, or each by its own (RFC 9611); every 50 ms one of them in turn is stopped for 5 ms, from outside:
  * another process traces the thread and interrupts it, wherever it is.  The receiver holds each
- * arriving sequence number against windows of several sizes and counts what they would drop.
+ * arriving sequence number against windows of several sizes, of its SA, and counts what they would
+ * drop.
  *
  *	make bench && build/plain/bench/gateway_share_bench	(as root, or with ptrace_scope 0)
  *
@@ -73,7 +74,7 @@ receive(void *arg)
 	struct bench *b = arg;
 	struct pollfd p = { .fd = b->in, .events = POLLIN };
 	struct batch batch;
-	uint64_t top = 0;
+	uint64_t top[WORKERS] = { 0 };
 
 	ck_assert(batch_init(&batch, 8, PKT_BUF));
 	while (!atomic_load(&b->over)) {
@@ -85,12 +86,13 @@ receive(void *arg)
 			struct pkt one = { .len = 1 };
 
 			for (size_t at = 0; at < batch.pkt[i].len; at += one.len) {
+				uint32_t spi;
 				struct rd r;
 
 				one = pkt_datagram(&batch.pkt[i], at);
 				r = rd_init(pkt_data(&one), one.len);
-				rd_skip(&r, 4);
-				look(b, &top, rd_u32(&r));
+				spi = rd_u32(&r);
+				look(b, &top[spi % WORKERS], rd_u32(&r));
 			}
 		}
 	}
@@ -137,12 +139,28 @@ start_staller(const struct bench *b)
 static void
 post(struct bench *b, struct worker_cmd c)
 {
-	if (c.esp.sa != NULL)
-		esp_sa_lend(c.esp.sa, WORKERS);
 	if (c.esp.path != NULL)
 		c.esp.path->users = WORKERS;
 	for (unsigned i = 0; i < WORKERS; i++)
 		ck_assert(worker_post(workers_at(b->ws, i), &c));
+}
+
+/* One SA for all workers, or one for each. */
+static void
+post_sas(struct bench *b, bool own)
+{
+	struct child_sa *child = &b->r.child[0];
+	struct esp_sa *sa = NULL;
+
+	child->spi_out -= child->spi_out % WORKERS;
+	for (unsigned i = 0; i < WORKERS; i++, child->spi_out++) {
+		if (own || sa == NULL)
+			sa = esp_sa_out_new(b->r.sec, b->r.aeads, child, 0);
+		ck_assert_ptr_nonnull(sa);
+		esp_sa_lend(sa, 1);
+		ck_assert(worker_post(workers_at(b->ws, i), &(struct worker_cmd){
+		    .kind = WORKER_ESP, .esp = { .kind = ESP_CMD_SA_OUT, .sa = sa } }));
+	}
 }
 
 static void
@@ -176,7 +194,7 @@ find_threads(struct bench *b)
 }
 
 static void
-setup(struct bench *b)
+setup(struct bench *b, bool own)
 {
 	static const uint8_t key[16] = "probes of nobody";
 	struct endpoint at = { .ip = ip_of("127.0.0.1") };
@@ -212,8 +230,7 @@ setup(struct bench *b)
 	end.local = end.remote = at;
 	end.remote.port = b->port;
 	post(b, (struct worker_cmd){ .kind = WORKER_ESP, .esp = end });
-	post(b, (struct worker_cmd){ .kind = WORKER_ESP, .esp = { .kind = ESP_CMD_SA_OUT,
-	    .sa = esp_sa_out_new(b->r.sec, b->r.aeads, &b->r.child[0], 0) } });
+	post_sas(b, own);
 }
 
 /* Packets of one flow a worker, `rate` a second in all. */
@@ -243,14 +260,14 @@ send_for(struct bench *b, uint64_t rate, usec_t time)
 }
 
 static void
-measure(uint64_t rate, bool stalls)
+measure(uint64_t rate, bool stalls, bool own)
 {
 	pid_t staller = 0;
 	pthread_t receiver;
 	struct bench b;
 	uint64_t sent;
 
-	setup(&b);
+	setup(&b, own);
 	ck_assert_int_eq(pthread_create(&receiver, NULL, receive, &b), 0);
 	if (stalls)
 		staller = start_staller(&b);
@@ -262,8 +279,8 @@ measure(uint64_t rate, bool stalls)
 	usleep(200000);
 	atomic_store(&b.over, true);
 	pthread_join(receiver, NULL);
-	printf("%9llu %7s %9llu %9llu %7llu %8llu", (unsigned long long)rate, stalls ? "5 ms" : "none",
-	    (unsigned long long)sent, (unsigned long long)b.got, (unsigned long long)b.late,
+	printf("%9llu %4s %7s %9llu %9llu %7llu %8llu", (unsigned long long)rate, own ? "each" : "one",
+	    stalls ? "5 ms" : "none", (unsigned long long)sent, (unsigned long long)b.got, (unsigned long long)b.late,
 	    (unsigned long long)b.deepest);
 	for (unsigned i = 0; i < WINDOWS; i++)
 		printf(" %7llu", (unsigned long long)b.dropped[i]);
@@ -282,14 +299,15 @@ START_TEST(all_rates)
 {
 	static const uint64_t rate[] = { 10000, 50000, 100000, 200000, 400000 };
 
-	printf("one outbound SA, %d workers, %d s each; one of them stopped for %d ms every %d ms\n"
-	    "                                                                   "
+	printf("%d workers by one outbound SA or one for each, %d s a line; one of them stopped for %d ms "
+	    "every %d ms\n"
+	    "                                                                        "
 	    "dropped by a replay window of\n"
-	    "   rate/s  stalls      sent   arrived    late  deepest      32      64     256    1024\n",
+	    "   rate/s  SAs  stalls      sent   arrived    late  deepest      32      64     256    1024\n",
 	    WORKERS, SECONDS, STALL_MS, EVERY_MS);
 	for (size_t i = 0; i < sizeof(rate) / sizeof(rate[0]); i++)
-		for (int stalls = 0; stalls < 2; stalls++)
-			measure(rate[i], stalls != 0);
+		for (int k = 0; k < 4; k++)
+			measure(rate[i], (k & 1) != 0, k >= 2);
 }
 END_TEST
 
