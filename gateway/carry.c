@@ -8,6 +8,8 @@
 #include "gateway/gateway.h"
 #include "tun/udp.h"
 
+#define ETHERNET	1500		/* an MTU by which suites are compared */
+
 /* ---- actions of IKE --------------------------------------------------------------------- */
 
 static void
@@ -108,6 +110,23 @@ endpoint_set(struct gw *g, struct gw_tunnel *t, const struct endpoint *local,
 	gw_esp(g, t->c, &cmd);
 }
 
+/* While they are rekeyed into another suite one after the other: the one that leaves least room. */
+static enum aead_id
+tightest(const struct gw *g, const struct gw_tunnel *t)
+{
+	enum aead_id aead = AEAD_NONE;
+
+	for (unsigned k = 0; k < share_n(t->c); k++) {
+		const struct gw_sa *sa = map_get(g->sas, t->spi_in[k]);
+
+		if (sa != NULL && (aead == AEAD_NONE ||
+		    esp_inside_mtu(sa->aead, ETHERNET, AF_INET) <
+		    esp_inside_mtu(aead, ETHERNET, AF_INET)))
+			aead = sa->aead;
+	}
+	return aead;
+}
+
 /*
  * Let the workers of these resources send by it.  IKE may return to a Child SA that it had left: of
  * two IKE SAs of both ends at once, or of two rekeys, the one that was used last need not be the
@@ -118,11 +137,12 @@ static void
 lend(struct gw *g, struct gw_tunnel *t, const struct gw_sa *sa, uint64_t resources)
 {
 	struct esp_cmd cmd = { .kind = ESP_CMD_SA_OUT, .tunnel = t->id, .sa = sa->out };
+	enum aead_id aead = tightest(g, t);
 
 	gw_esp_to(g, share_set(g, t->c, resources), &cmd);
-	if ((resources & 1) == 0 || t->aead == sa->aead)
+	if (t->aead == aead)
 		return;
-	t->aead = sa->aead;
+	t->aead = aead;
 	connection_mtu(g, t->c);
 	connection_path(g, t->c);
 }

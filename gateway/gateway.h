@@ -44,7 +44,7 @@ struct gw_tunnel {
 	char reason[IKE_REASON_MAX];	/* why it is down */
 	struct endpoint local, remote;	/* outer, as ESP goes now */
 	uint32_t spi_in[WORKERS_MAX];	/* by resource: of the Child SA that it sends by, or 0 */
-	enum aead_id aead;		/* of the Child SA; AEAD_NONE before the first */
+	enum aead_id aead;		/* of the Child SAs; AEAD_NONE before the first */
 	unsigned outer_mtu;		/* of the route to the peer, or configured */
 	bool present, carrier;		/* its outside address is there; its uplink has carrier */
 	char uplink[IFNAMSIZ];		/* whose filter was loosened, with host: manage */

@@ -42,7 +42,7 @@ ike_does(struct ike_action a)
 
 /* IKE has negotiated one for a resource: SPI `spi` in, spi + 0x1000 out. */
 static void
-accepted(uint32_t spi, unsigned resource)
+accepted_suite(uint32_t spi, unsigned resource, enum aead_id aead, uint16_t key_len)
 {
 	struct child_sa *c = secret_alloc(tap.r.g.secrets, sizeof(*c));
 
@@ -51,12 +51,18 @@ accepted(uint32_t spi, unsigned resource)
 	c->spi_in = spi;
 	c->spi_out = spi + 0x1000;
 	c->resource = (uint8_t)resource;
-	c->aead = AEAD_AES_GCM_16_256;
-	c->key_len = 36;
+	c->aead = aead;
+	c->key_len = key_len;
 	c->window = 64;
 	c->local = endpoint_of("192.0.2.1", 4500);
 	c->remote = endpoint_of("203.0.113.11", 4500);
 	ike_does((struct ike_action){ .kind = IKE_SA_IN, .spi_in = spi, .child = c });
+}
+
+static void
+accepted(uint32_t spi, unsigned resource)
+{
+	accepted_suite(spi, resource, AEAD_AES_GCM_16_256, 36);
 }
 
 static void
@@ -135,15 +141,27 @@ START_TEST(the_last_frees_it)
 }
 END_TEST
 
-/* Only the first says how much fits in: the others are like it. */
-START_TEST(the_first_has_the_mtu)
+/* All have one suite, but for the time of a rekey into another: then what fits into each counts. */
+START_TEST(the_tightest_has_the_mtu)
 {
+	accepted(0x103, 0);
+	used(0x103, 3);
+	expect_said("esp path", "esp path @1\nesp path @2\n");
 	accepted(0x104, 1);
 	used(0x104, 2);
 	expect_said("esp path", "");
-	accepted(0x103, 0);
-	used(0x103, 1);
-	expect_said("esp path", "esp path @1\nesp path @2\n");
+	accepted_suite(0x107, 1, AEAD_AES_CBC_256_HMAC_SHA2_256, 64);
+	used(0x107, 2);
+	ck_assert_uint_eq(tap.path->t[0].mtu, 1422);
+	accepted_suite(0x106, 0, AEAD_AES_CBC_256_HMAC_SHA2_256, 64);
+	used(0x106, 1);
+	ck_assert_uint_eq(tap.path->t[0].mtu, 1422);
+	accepted(0x109, 0);
+	used(0x109, 1);
+	ck_assert_uint_eq(tap.path->t[0].mtu, 1422);	/* the other has it still */
+	accepted(0x10a, 1);
+	used(0x10a, 2);
+	ck_assert_uint_eq(tap.path->t[0].mtu, 1438);
 }
 END_TEST
 
@@ -165,7 +183,7 @@ fill(TCase *t)
 	tcase_add_checked_fixture(t, setup, tap_free);
 	tcase_add_test(t, each_is_given_its_own);
 	tcase_add_test(t, the_last_frees_it);
-	tcase_add_test(t, the_first_has_the_mtu);
+	tcase_add_test(t, the_tightest_has_the_mtu);
 	tcase_add_test(t, a_late_end_goes_where_it_lies);
 }
 
