@@ -4,10 +4,10 @@
 
 #include "base/log.h"
 #include "ike/authx.h"
-#include "ike/childx.h"
 #include "ike/init.h"
 #include "ike/resource.h"
 #include "ike/send.h"
+#include "ike/terms.h"
 #include "ike/tunnel.h"
 
 /*
@@ -102,7 +102,7 @@ send_proof(struct ike_sa *sa)
 		msg_add_notify(&mw, N_INITIAL_CONTACT, NULL, 0);
 	if (t->conf.remote_id.type != 0)
 		pld_id_write(msg_add(&mw, PLD_IDR), &t->conf.remote_id);
-	childx_write_offer(c, &mw, NULL);
+	terms_write_offer(c, &mw, NULL);
 	sa->req = (struct request){ .kind = REQ_AUTH, .wait = WAIT_ANSWER };
 	return send_request(sa, &mw, XCHG_OPEN);
 }
@@ -170,7 +170,7 @@ authx_on_response(struct ike_sa *sa, const struct msg *m)
 
 	if (!peer_is_right(sa, m))
 		return V_STAY;
-	if (!childx_take_answer(c, m, n)) {
+	if (!terms_take_answer(c, m, n)) {
 		fail_attempt(sa, "the peer's answer about the Child SA is not what we offered");
 		return V_STAY;
 	}
@@ -181,7 +181,7 @@ authx_on_response(struct ike_sa *sa, const struct msg *m)
 		return V_STAY;
 	}
 	resource_begin(sa, msg_notify(m, N_SA_RESOURCE_INFO) != NULL);
-	childx_story(c, "child-up");
+	terms_story(c, "child-up");
 	child_pick(t);
 	ike_sa_drop_mine(sa);
 	ike_sa_opened(sa);
@@ -199,7 +199,7 @@ authx_on_childless(struct ike_sa *sa, const struct msg *m)
 		return V_STAY;
 	if (e == NULL)
 		return V_SYNTAX;
-	childx_refusal(sa, e->type, why, sizeof(why));
+	terms_refusal(sa, e->type, why, sizeof(why));
 	fail_attempt(sa, why);
 	return V_STAY;
 }
@@ -280,7 +280,7 @@ answer(struct ike_sa *sa, const struct msg *m)
 	struct msg_wr mw;
 	uint16_t error;
 
-	error = childx_choose(sa, m, n, &c);
+	error = terms_choose(sa, m, n, &c);
 	if (error == 0 && !child_install(c, n)) {
 		ike_sa_dead(sa, "the keys of the Child SA could not be made");
 		return;
@@ -291,13 +291,13 @@ answer(struct ike_sa *sa, const struct msg *m)
 		return;
 	}
 	if (error == 0)
-		childx_write_answer(c, &mw, n);
+		terms_write_answer(c, &mw, n);
 	else
 		msg_add_notify(&mw, error, NULL, 0);
 	if (!send_reply(sa, &mw) || error != 0)
 		return;
 	resource_begin(sa, n->info);
-	childx_story(c, "child-up");
+	terms_story(c, "child-up");
 }
 
 /* The peer knows of no other IKE SA with us: what is older than its opening is a ghost. */

@@ -4,6 +4,8 @@
 #include "ike/collide.h"
 #include "tests/unit/ike_exchange_rig.h"
 
+/* CREATE_CHILD_SA for Child SAs, and with ike_authx_test.c what terms.c says of them. */
+
 #define ASK	"CREATE_CHILD_SA 2 08: SK{N(REKEY_SA) SA Nonce KE TSi TSr}"
 #define GRANT	"CREATE_CHILD_SA 2 20: SK{SA Nonce KE TSi TSr}"
 
