@@ -8,6 +8,8 @@
 
 #define DUEL_LASTS	USEC_S(1)
 #define DUEL_OVERDUE	USEC_S(10)
+#define REPLACED_MAX	16		/* Child SAs that the peer has replaced and not deleted yet, */
+					/* beyond one for each that it may have */
 
 bool
 collide_lower(const struct low *a, const struct low *b)
@@ -25,12 +27,23 @@ rekeying_ike(const struct ike_sa *sa)
 	return sa->req.kind == REQ_IKE_REKEY && sa->req.wait != WAIT_KEY;
 }
 
+/* Who replaces on and on and deletes nothing would fill our memory. */
+static bool
+is_littered(const struct ike_sa *sa)
+{
+	unsigned max = REPLACED_MAX + 2 * resource_n(sa->tunnel), n = 0;
+
+	for (const struct child *c = sa->children; c != NULL; c = c->next)
+		n += c->state == CHILD_REKEYED;
+	return n >= max;
+}
+
 enum collide
 collide_child_rekey(const struct ike_sa *sa, const struct child *old)
 {
 	if (old == NULL)
 		return COLLIDE_NOT_FOUND;
-	if (sa->state != SA_UP || rekeying_ike(sa) || sa->theirs != NULL)
+	if (sa->state != SA_UP || rekeying_ike(sa) || sa->theirs != NULL || is_littered(sa))
 		return COLLIDE_TEMPORARY;
 	switch (old->state) {
 	case CHILD_UP:

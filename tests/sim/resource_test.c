@@ -190,16 +190,25 @@ END_TEST
 
 /* ---- a peer that is taken over ---- */
 
+/* `old`: in the place of the one of that SPI, or 0: beside what there is. */
 static void
-ask_more(struct forge *f, uint32_t id, uint32_t spi, const struct esp_suite *suite)
+ask_more(struct forge *f, uint32_t id, uint32_t spi, uint32_t old)
 {
 	static const uint8_t bytes[32] = { 9 };
+	const struct esp_suite suite = { AEAD_AES_GCM_16_256, KE_CURVE25519, true };
+	struct pld_notify rekey = { .proto = PROTO_ESP, .type = N_REKEY_SA };
+	uint8_t old_spi[4];
+	struct wr w = wr_init(old_spi, sizeof(old_spi));
 	struct ts_list all = world_conf(f->w, 0, 1, 1).ts_local;
 
 	f->exchange = X_CREATE_CHILD_SA;
 	f->id = id;
 	forge_start(f);
-	sa_write_esp(msg_add(&f->mw, PLD_SA), suite, 1, spi, true);
+	wr_u32(&w, old);
+	rekey.spi = (struct slice){ old_spi, sizeof(old_spi) };
+	if (old != 0)
+		pld_notify_write(msg_add(&f->mw, PLD_N), &rekey);
+	sa_write_esp(msg_add(&f->mw, PLD_SA), &suite, 1, spi, true);
 	pld_nonce_write(msg_add(&f->mw, PLD_NONCE), (struct slice){ bytes, 32 });
 	pld_ke_write(msg_add(&f->mw, PLD_KE), &(struct pld_ke){ 31, bytes, 32 });
 	ts_write(msg_add(&f->mw, PLD_TSI), &all);
@@ -212,7 +221,6 @@ ask_more(struct forge *f, uint32_t id, uint32_t spi, const struct esp_suite *sui
 /* It asks for a thousand more: it gets twice our workers, and no byte beyond. */
 START_TEST(what_a_peer_can_make_us_create_is_bounded)
 {
-	const struct esp_suite suite = { AEAD_AES_GCM_16_256, KE_CURVE25519, true };
 	static struct forge f;
 	size_t before = 0;
 	uint32_t id;
@@ -224,7 +232,7 @@ START_TEST(what_a_peer_can_make_us_create_is_bounded)
 	f = (struct forge){ .w = &w, .as = forge_sa(&w.gate[0]) };
 	id = f.as->x.out_id;
 	for (unsigned i = 0; i < 1000; i++) {
-		ask_more(&f, id + i, 0x10000 + i, &suite);
+		ask_more(&f, id + i, 0x10000 + i, 0);
 		if (i == 10)
 			before = mallinfo2().uordblks;
 	}
@@ -233,6 +241,32 @@ START_TEST(what_a_peer_can_make_us_create_is_bounded)
 	ck_assert_uint_eq(gate_live(&w.gate[1], 1), 4);
 	ck_assert_uint_eq(secrets_used(w.gate[1].secrets), 1 + 1 + 4);	/* PSK, IKE SA, Child SAs */
 	ck_assert_uint_le(mallinfo2().uordblks, before + 8192);
+	ck_assert(forge_sa(&w.gate[1])->state == SA_UP && w.gate[1].downs == 0);
+	world_fini(&w);
+}
+END_TEST
+
+/* It replaces one on and on, and deletes nothing: at some time it has to. */
+START_TEST(what_is_replaced_is_to_be_deleted)
+{
+	static struct forge f;
+	uint32_t id, old;
+	struct world w;
+
+	configure(&w, 2, 2, 2, 1);
+	ck_assert(run_until_each(&w, 2, USEC_S(20)));
+	world_run(&w, USEC_S(2));
+	f = (struct forge){ .w = &w, .as = forge_sa(&w.gate[0]) };
+	id = f.as->x.out_id;
+	old = w.gate[0].out[1];
+	for (unsigned i = 0; i < 1000; i++) {
+		size_t had = gate_totals(&w.gate[1]).child_sas;
+
+		ask_more(&f, id + i, 0x10000 + i, old);
+		if (gate_totals(&w.gate[1]).child_sas > had)
+			old = 0x10000 + i;
+	}
+	ck_assert_uint_eq(gate_totals(&w.gate[1]).child_sas, 2 + 16 + 2 * 2);
 	ck_assert(forge_sa(&w.gate[1])->state == SA_UP && w.gate[1].downs == 0);
 	world_fini(&w);
 }
@@ -247,6 +281,7 @@ fill(TCase *tc)
 	tcase_add_test(tc, collisions_settle);
 	tcase_add_test(tc, lives_end_in_time);
 	tcase_add_test(tc, what_a_peer_can_make_us_create_is_bounded);
+	tcase_add_test(tc, what_is_replaced_is_to_be_deleted);
 }
 
 UNIT_MAIN("sim/resource", fill)

@@ -37,7 +37,9 @@ START_TEST(rekeys_of_a_child)
 		[CHILD_REKEYED] = COLLIDE_TEMPORARY,
 		[CHILD_DELETING] = COLLIDE_TEMPORARY,
 	};
-	struct ike_sa sa = { .state = SA_UP };
+	struct child old[20] = { { .state = CHILD_REKEYED } };
+	struct tunnel t = { .out = NULL };
+	struct ike_sa sa = { .state = SA_UP, .tunnel = &t };
 	struct child c = { .sa = &sa };
 
 	ck_assert(collide_child_rekey(&sa, NULL) == COLLIDE_NOT_FOUND);
@@ -50,6 +52,13 @@ START_TEST(rekeys_of_a_child)
 	ck_assert(collide_child_rekey(&sa, &c) == COLLIDE_TEMPORARY);
 	sa.req.wait = WAIT_KEY;		/* nobody knows of it yet */
 	ck_assert(collide_child_rekey(&sa, &c) == COLLIDE_GO);
+	for (unsigned i = 0; i < 18; i++) {	/* what it replaced it has to delete some time */
+		old[i].state = CHILD_REKEYED;
+		old[i].next = sa.children;
+		sa.children = &old[i];
+		ck_assert(collide_child_rekey(&sa, &c) == (i < 17 ? COLLIDE_GO : COLLIDE_TEMPORARY));
+	}
+	sa.children = NULL;
 	sa.state = SA_REKEYED;
 	ck_assert(collide_child_rekey(&sa, &c) == COLLIDE_TEMPORARY);
 }
