@@ -33,31 +33,11 @@ coalesce_reset(struct coalesce *c)
 	c->pieces = 0;
 }
 
-static uint64_t
-mix(uint64_t h, uint64_t v)
-{
-	h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
-	return h ^ h >> 32;
-}
-
-static uint64_t
-mix_ip(uint64_t h, const struct ip *ip)
-{
-	uint64_t half[2];
-
-	_Static_assert(sizeof(half) == sizeof(ip->b), "an address is two halves");
-	memcpy(half, ip->b, sizeof(half));
-	return mix(mix(h, half[0]), half[1]);
-}
-
 /* Only ever compared with its like: equal flows, equal hashes.  0: no ports, thus all flows. */
 static uint32_t
 flow_hash(const struct pkt *p, const struct inner *in)
 {
-	uint64_t h = mix((uint64_t)p->device << 8 | in->proto, (uint64_t)in->sport << 16 | in->dport);
-
-	h = mix_ip(mix_ip(h, &in->src), &in->dst);
-	return (uint32_t)h | 1;
+	return ((uint32_t)inner_flow(in) ^ (uint32_t)p->device << 16) | 1;
 }
 
 /* Plain data: ACK, maybe PSH, nothing else. */

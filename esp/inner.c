@@ -26,6 +26,34 @@ inner_is_icmp(const struct inner *in)
 	return in->proto == (in->src.family == AF_INET ? PROTO_ICMP : PROTO_ICMP6);
 }
 
+static inline uint64_t
+mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 32;
+}
+
+static inline uint64_t
+mix_ip(uint64_t h, const struct ip *ip)
+{
+	uint64_t half[2];
+
+	_Static_assert(sizeof(half) == sizeof(ip->b), "an address is two halves");
+	memcpy(half, ip->b, sizeof(half));
+	h = mix(h, half[0]);
+	return ip->family == AF_INET ? h : mix(h, half[1]);
+}
+
+uint64_t
+inner_flow(const struct inner *in)
+{
+	bool ports = in->has_port && !inner_is_icmp(in);
+	uint64_t h = mix((uint64_t)in->src.family << 8 | in->proto,
+	    ports ? (uint64_t)in->sport << 16 | in->dport : 0);
+
+	return mix_ip(mix_ip(h, &in->src), &in->dst);
+}
+
 /*
  * Ports for the selectors (RFC 4301 4.4.1.1).  A fragment has none even where we could read
  * them: then all fragments of a packet are judged alike.  A header too short to hold them

@@ -48,6 +48,12 @@ struct inner {
  */
 bool	inner_parse(struct pkt *p, struct inner *in);
 bool	inner_is_icmp(const struct inner *in);
+/*
+ * The flow as a number: a hash of addresses, protocol and ports; of fragments without the ports,
+ * so that all fragments of a packet go one way, of ICMP without the type.  Stable for the life of a
+ * process and between workers; not symmetric.
+ */
+uint64_t inner_flow(const struct inner *in);
 /* Can it be the address of one host seen over a network: not unspecified, "this network",
  * loopback, multicast, reserved or broadcast (RFC 1122 3.2.1.3, RFC 4291 2.5.3, 2.7). */
 bool	inner_is_host(const struct ip *ip);

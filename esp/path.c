@@ -15,32 +15,10 @@ esp_path_free(struct esp_path *p)
 	free(p);
 }
 
-static uint64_t
-mix(uint64_t h, uint64_t v)
-{
-	h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
-	return h ^ h >> 32;
-}
-
-static uint64_t
-mix_ip(uint64_t h, const struct ip *ip)
-{
-	struct rd r = rd_init(ip->b, ip_len(ip->family));
-
-	while (rd_left(&r) > 0)
-		h = mix(h, rd_u32(&r));
-	return h;
-}
-
 uint8_t
-path_flow(const struct inner *in)
+path_bucket(const struct inner *in)
 {
-	uint64_t h = mix(in->proto, in->src.family);
-
-	h = mix_ip(mix_ip(h, &in->src), &in->dst);
-	if (in->has_port && !inner_is_icmp(in))
-		h = mix(h, (uint64_t)in->sport << 16 | in->dport);
-	return (uint8_t)(h >> 40);
+	return (uint8_t)(inner_flow(in) >> 40);
 }
 
 static unsigned
@@ -58,7 +36,7 @@ path_choose(const struct path_dev *d, const struct inner *in)
 	for (i = 0; i < d->n; i++)
 		if (ip_equal(&d->path->t[i].inside_peer[s], &in->dst))
 			return i;
-	i = d->path->bucket[path_flow(in)];
+	i = d->path->bucket[path_bucket(in)];
 	return i < d->n ? i : -1;
 }
 
@@ -96,8 +74,8 @@ is_lan(const struct esp_path *p, const struct ip *src)
 	return lan > 0 && lan >= theirs;
 }
 
-enum drop
-path_accepts(struct path_dev *d, const struct ip *src)
+static enum drop
+judge_source(struct path_dev *d, const struct ip *src)
 {
 	const struct esp_path *p = d->path;
 	unsigned s = side(src->family);
@@ -121,6 +99,19 @@ path_accepts(struct path_dev *d, const struct ip *src)
 		}
 	}
 	return DROP_IN_SOURCE;
+}
+
+enum drop
+path_accepts(struct path_dev *d, const struct ip *src)
+{
+	enum drop why;
+
+	if (ip_equal(src, &d->accepted))
+		return PASS;
+	why = judge_source(d, src);
+	if (why == PASS)
+		d->accepted = *src;
+	return why;
 }
 
 /* Without an inside address any of our own of the family will do, but none that a host on

@@ -16,14 +16,11 @@ struct path_dev {
 	unsigned n;
 	unsigned mtu_min;		/* of its tunnels; 0: none is known */
 	size_t source_hit;		/* where the last inner source was found: asked first */
+	struct ip accepted;		/* the last inner source that passed; or none */
 };
 
-/*
- * The bucket of a flow: a hash of addresses, protocol and ports; of fragments without the
- * ports, so that all fragments of a packet go one way.  Stable for the life of a process and
- * between workers; not symmetric.
- */
-uint8_t	path_flow(const struct inner *in);
+/* The bucket of a packet's flow. */
+uint8_t	path_bucket(const struct inner *in);
 /*
  * The index of the tunnel that takes the packet: the one whose inside peer it is for, always;
  * else that of its bucket.  -1: none.  Whether that tunnel is up is the caller's to ask: it

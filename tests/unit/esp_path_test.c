@@ -14,13 +14,13 @@ inner_of(const char *src, const char *dst)
 START_TEST(flow_is_the_five_tuple)
 {
 	struct inner in = inner_of("10.1.0.9", "10.2.0.9"), other;
-	uint8_t base = path_flow(&in);
+	uint8_t base = path_bucket(&in);
 	unsigned same[5] = { 0 };
 
 	other = in;
 	other.tos = 99;
 	other.len = 1234;
-	ck_assert_uint_eq(path_flow(&other), base);
+	ck_assert_uint_eq(path_bucket(&other), base);
 	for (unsigned i = 1; i <= 256; i++) {
 		for (unsigned part = 0; part < 5; part++) {
 			other = in;
@@ -31,7 +31,7 @@ START_TEST(flow_is_the_five_tuple)
 			case 3: other.sport = (uint16_t)(1000 + i); break;
 			case 4: other.dport = (uint16_t)(2000 + i); break;
 			}
-			same[part] += path_flow(&other) == base;
+			same[part] += path_bucket(&other) == base;
 		}
 	}
 	/* one in 256 by chance; the protocol comes round to itself once */
@@ -53,7 +53,7 @@ START_TEST(flow_is_even)
 		in.sport = (uint16_t)i;
 		if (_i == 2)
 			put16(in.src.b + 14, i);
-		n[path_flow(&in)]++;
+		n[path_bucket(&in)]++;
 	}
 	for (unsigned b = 0; b < ESP_BUCKETS; b++)
 		ck_assert_msg(n[b] > 40 && n[b] < 180, "bucket %u has %u of 100", b, n[b]);
