@@ -276,6 +276,23 @@ START_TEST(tunnel_changes_device)
 }
 END_TEST
 
+/* What was accepted by the path before says nothing. */
+START_TEST(a_new_path_judges_sources_anew)
+{
+	struct esp_path *path;
+	struct rig r;
+
+	rig_init(&r, AEAD_AES_GCM_16_256, true);
+	ck_assert_ptr_nonnull(rig_send(&r, 0, &flow_v4, 100));
+	path = rig_path(1);
+	path->sources[0] = prefix_of("10.1.7.0/24");
+	rig_cmd(&r, 1, (struct esp_cmd){ .kind = ESP_CMD_PATH_SET, .path = path });
+	ck_assert_ptr_null(rig_send(&r, 0, &flow_v4, 100));
+	ck_assert_uint_eq(rig_drops(&r, 1, DROP_IN_SOURCE), 1);
+	rig_fini(&r);
+}
+END_TEST
+
 /* More questions than fit: all counted, those that fit all asked, however small `wire` is. */
 START_TEST(many_probes)
 {
@@ -318,6 +335,7 @@ fill(TCase *tc)
 	tcase_add_test(tc, no_endpoint_no_traffic);
 	tcase_add_test(tc, no_path_no_delivery);
 	tcase_add_test(tc, tunnel_changes_device);
+	tcase_add_test(tc, a_new_path_judges_sources_anew);
 	tcase_add_test(tc, many_probes);
 }
 
