@@ -27,10 +27,13 @@ sample(struct gw *g, struct gw_connection *c)
 	}
 }
 
-/* Traffic has started where nothing flowed.  The next start is asked for by sample_when(). */
+/* Traffic has started where nothing flowed.  The next start is asked for by sample_when().  Which
+ * one it was is looked for only when there was one: workers call for other reasons too. */
 void
 sample_sleepers(struct gw *g)
 {
+	if (!workers_any_woken(g->workers))
+		return;
 	for (struct gw_connection *c = g->connections; c != NULL; c = c->next) {
 		if (!c->asleep || !workers_has_woken(g->workers, c->serves, c->device))
 			continue;

@@ -120,10 +120,7 @@ obey(struct worker *w, const struct worker_cmd *c, usec_t now)
 {
 	switch (c->kind) {
 	case WORKER_ESP:
-		if (!esp_command(w->esp, now, &c->esp))
-			return false;
-		worker_send_pending(w);
-		return true;
+		return esp_command(w->esp, now, &c->esp);
 	case WORKER_DEVICE_ADD:
 		return device_add(w, c);
 	case WORKER_DEVICE_WRITER:
@@ -141,14 +138,30 @@ obey(struct worker *w, const struct worker_cmd *c, usec_t now)
 	return true;
 }
 
+static bool
+is_question(const struct worker_cmd *c)
+{
+	return c->kind == WORKER_ESP && c->esp.kind == ESP_CMD_PROBE;
+}
+
+/* Questions in a row leave together: the monitor of a thousand tunnels asks many at once. */
 void
 worker_obey(struct worker *w, usec_t now)
 {
+	unsigned asked = 0;
+
 	while (w->holds || ring_get(w->cmds, &w->held)) {
+		if (asked > 0 && (asked == ASKED_AT_ONCE || !is_question(&w->held))) {
+			worker_send_pending(w);
+			asked = 0;
+		}
 		w->holds = !obey(w, &w->held, now);
 		if (w->holds)
-			return;
+			break;
+		asked += is_question(&w->held);
 	}
+	if (asked > 0)
+		worker_send_pending(w);
 }
 
 static void

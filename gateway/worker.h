@@ -92,6 +92,8 @@ void		worker_fd_clear(struct worker *w);	/* before taking them */
  */
 void		worker_wake_on_traffic(struct worker *w, unsigned device);
 bool		worker_has_woken(const struct worker *w, unsigned device);	/* or was never asked */
+/* Has any of them since the last call? */
+bool		worker_any_woken(struct worker *w);
 
 /* Counters, at any time: see esp.h. */
 bool		worker_tunnel_stats(const struct worker *w, uint32_t tunnel,

@@ -230,6 +230,12 @@ worker_has_woken(const struct worker *w, unsigned device)
 }
 
 bool
+worker_any_woken(struct worker *w)
+{
+	return atomic_exchange_explicit(&w->woke, false, memory_order_acq_rel);
+}
+
+bool
 worker_tunnel_stats(const struct worker *w, uint32_t tunnel, struct esp_tunnel_stats *st)
 {
 	return esp_tunnel_stats(w->esp, tunnel, st);

@@ -26,6 +26,7 @@ enum {
 	RECV_PKTS	= 16,		/* datagrams, or trains, of one receive call */
 	RECV_TRAINS	= 4,		/* ... when trains come: each may be 64 KiB */
 	VIEWS		= 256,		/* outputs of one call of the engine */
+	ASKED_AT_ONCE	= 64,		/* questions; the engine keeps more of them than that */
 	ROUNDS		= 4,		/* batches from one descriptor before the next has its turn */
 	EPOLL_EVENTS	= 64,
 	RETRY_MS	= 10,		/* after a command found no memory or an event no room */
@@ -57,6 +58,7 @@ struct worker {
 	int cmd_fd, event_fd, epoll;
 	_Atomic bool quit;
 	_Atomic bool wake[WORKER_DEVICES];	/* set by control, lowered with the next packet */
+	_Atomic bool woke;			/* one was lowered; control lowers this */
 	_Atomic uint64_t strays_lost;
 	_Atomic uint64_t hand_lost;		/* control's: what had no room in `handed` */
 	struct waiting *wait_head, **wait_tail;

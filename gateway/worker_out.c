@@ -113,6 +113,8 @@ worker_from_device(struct worker *w, unsigned index, usec_t now)
 	}
 	/* Behind the counters, and an exchange on both sides: either control's look at the
 	 * counters sees these packets or we see its flag. */
-	if (atomic_exchange_explicit(&w->wake[index], false, memory_order_acq_rel))
+	if (atomic_exchange_explicit(&w->wake[index], false, memory_order_acq_rel)) {
+		atomic_store_explicit(&w->woke, true, memory_order_release);
 		w->told = true;
+	}
 }

@@ -95,6 +95,16 @@ workers_has_woken(const struct workers *ws, uint64_t set, unsigned device)
 	return woken;
 }
 
+bool
+workers_any_woken(struct workers *ws)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < ws->n; i++)
+		any = worker_any_woken(ws->w[i]) || any;
+	return any;
+}
+
 void
 workers_stats(const struct workers *ws, struct esp_stats *st)
 {

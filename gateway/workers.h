@@ -42,6 +42,7 @@ bool		workers_flush(struct workers *ws);
 /* As of one worker, but of a device at all of a set; it has woken when one of them has. */
 void		workers_wake_on_traffic(struct workers *ws, uint64_t set, unsigned device);
 bool		workers_has_woken(const struct workers *ws, uint64_t set, unsigned device);
+bool		workers_any_woken(struct workers *ws);
 
 /* Sums over all of them, and for a tunnel over those that serve it. */
 void		workers_stats(const struct workers *ws, struct esp_stats *st);

@@ -361,6 +361,7 @@ __typeof__(worker_stats) __wrap_worker_stats;
 __typeof__(worker_batches) __wrap_worker_batches;
 __typeof__(worker_wake_on_traffic) __wrap_worker_wake_on_traffic;
 __typeof__(worker_has_woken) __wrap_worker_has_woken;
+__typeof__(worker_any_woken) __wrap_worker_any_woken;
 
 static inline void
 tap_hold(struct esp_sa **sas, struct esp_sa *sa)
@@ -468,6 +469,13 @@ bool
 __wrap_worker_has_woken(const struct worker *w, unsigned device)
 {
 	(void)w, (void)device;
+	return tap.woken;
+}
+
+bool
+__wrap_worker_any_woken(struct worker *w)
+{
+	(void)w;
 	return tap.woken;
 }
 

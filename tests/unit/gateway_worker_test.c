@@ -638,8 +638,12 @@ START_TEST(traffic_wakes_control_once_and_surely)
 	worker_wake_on_traffic(x.s[0].w, 7);
 	worker_wake_on_traffic(x.s[0].w, 100);
 	take_events(&x, 0);
+	(void)worker_any_woken(x.s[0].w);
+	ck_assert(!worker_any_woken(x.s[0].w));
 	host_send(&x, 0, 0, 100);
 	ck_assert(wait_readable(worker_fd(x.s[0].w), PATIENCE_MS));
+	ck_assert(worker_any_woken(x.s[0].w));
+	ck_assert(!worker_any_woken(x.s[0].w));
 	ck_assert(worker_has_woken(x.s[0].w, 7));
 	ck_assert(!worker_has_woken(x.s[0].w, 100));
 	teardown(&x);
