@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
-
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
@@ -11,27 +9,11 @@
 
 #include "base/log.h"
 #include "gateway/broker_claim.h"
-#include "tests/unit/tun_ns.h"
+
+#include "broker_rig.h"
+#include "tun_ns.h"
 
 /* What must not exist twice, and what outlives a process. */
-
-static char dir[64], file[96];
-
-static void
-make_dir(void)
-{
-	log_level_set(LOG_LEVEL_ERROR);
-	strcpy(dir, "/tmp/tandem-unit-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(file, sizeof(file), "%s/state", dir);
-}
-
-static void
-remove_dir(void)
-{
-	(void)unlink(file);
-	(void)rmdir(dir);
-}
 
 static void
 put(const char *text, size_t len)

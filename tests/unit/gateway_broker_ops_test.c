@@ -1,36 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
-
 #include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "gateway/broker_ops.h"
-#include "tests/unit/tun_ns.h"
+
+#include "broker_rig.h"
+#include "tun_ns.h"
 
 /* What judges, and guards in a namespace of its own; the whole broker is in
  * tests/netns/broker_test.c. */
-
-static struct host_request
-request(enum host_op op, const char *name)
-{
-	struct host_request q;
-
-	memset(&q, 0, sizeof(q));
-	q.op = op;
-	strncpy(q.name, name, sizeof(q.name) - 1);
-	return q;
-}
-
-static struct host_request
-route(const char *to, const char *name, bool guard)
-{
-	struct host_request q = request(HOST_ROUTE_ADD, name);
-
-	ck_assert(prefix_parse(to, true, &q.prefix));
-	q.unreachable = guard;
-	return q;
-}
 
 START_TEST(names_are_within_bounds)
 {

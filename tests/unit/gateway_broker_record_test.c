@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -10,31 +8,12 @@
 #include "gateway/broker.h"
 #include "gateway/broker_claim.h"
 #include "gateway/broker_record.h"
-#include "tests/unit/tun_ns.h"
+
+#include "broker_rig.h"
+#include "tun_ns.h"
 
 /* What the broker remembers, and what it undoes: guards and sysctls, in a namespace of its own.
  * Devices are in tests/netns/broker_test.c. */
-
-static struct host_request
-request(enum host_op op, const char *name)
-{
-	struct host_request q;
-
-	memset(&q, 0, sizeof(q));
-	q.op = op;
-	strncpy(q.name, name, sizeof(q.name) - 1);
-	return q;
-}
-
-static struct host_request
-route(const char *to, const char *name, bool guard)
-{
-	struct host_request q = request(HOST_ROUTE_ADD, name);
-
-	ck_assert(prefix_parse(to, true, &q.prefix));
-	q.unreachable = guard;
-	return q;
-}
 
 START_TEST(the_record_knows_what_is_the_same)
 {
@@ -136,24 +115,6 @@ START_TEST(progress_is_waited_for)
 	ck_assert(!record_wait(&w, 0, begin));
 }
 END_TEST
-
-static char dir[64], file[96];
-
-static void
-make_dir(void)
-{
-	log_level_set(LOG_LEVEL_ERROR);
-	strcpy(dir, "/tmp/tandem-unit-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(file, sizeof(file), "%s/state", dir);
-}
-
-static void
-remove_dir(void)
-{
-	(void)unlink(file);
-	(void)rmdir(dir);
-}
 
 START_TEST(there_is_a_quota)
 {

@@ -9,7 +9,7 @@
 
 #include "base/metric.h"
 
-#include "unit.h"
+#include "json_text.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SLOW	1
@@ -48,16 +48,6 @@ static const char status_text[] =
 "   \"datagrams_out\": 12, \"retransmits\": 2, \"cookies\": 0, \"dropped\": 1, \"auth_failed\": 0,"
 "   \"unanswered\": 3, \"openings_failed\": 4, \"rekeys_failed\": 5},"
 " \"ciphers\": {\"aes256gcm16\": \"ipsec-mb\"}, \"secrets_locked\": true}";
-
-static json_t *
-parse(const char *text)
-{
-	json_error_t err;
-	json_t *o = json_loads(text, JSON_DECODE_ANY, &err);
-
-	ck_assert_msg(o != NULL, "%s at %d", err.text, err.position);
-	return o;
-}
 
 /* The text for a status; the caller's to free. */
 static char *

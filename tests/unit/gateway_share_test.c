@@ -6,7 +6,7 @@
 #include "gateway/gateway.h"
 #include "tun/tun.h"
 
-#include "unit.h"
+#include "gateway_words.h"
 
 /*
  * Which workers serve a connection.  Workers, the broker, IKE and the queues are the test's: what
@@ -16,29 +16,12 @@ static struct {
 	struct gw g;
 	struct config_connection conf[4];
 	struct gw_connection c[4];
-	char said[512];
 	bool no_room;
 	bool tandem[2];			/* what IKE knows of the peers */
 	bool no_dup;
 } s;
 
-static void
-say(const char *fmt, unsigned a, unsigned b)
-{
-	size_t n = strlen(s.said);
-
-	snprintf(s.said + n, sizeof(s.said) - n, fmt, a, b);
-}
-
-static void
-expect(const char *said)
-{
-	ck_assert_str_eq(s.said, said);
-	s.said[0] = '\0';
-}
-
 __typeof__(workers_n) __wrap_workers_n;
-__typeof__(workers_at) __wrap_workers_at;
 __typeof__(worker_post) __wrap_worker_post;
 __typeof__(hostlink_ask) __wrap_hostlink_ask;
 __typeof__(ike_status) __wrap_ike_status;
@@ -52,17 +35,10 @@ __wrap_workers_n(const struct workers *ws)
 	return 3;
 }
 
-struct worker *
-__wrap_workers_at(const struct workers *ws, unsigned index)
-{
-	(void)ws;
-	return (struct worker *)(uintptr_t)(index + 1);
-}
-
 bool
 __wrap_worker_post(struct worker *w, const struct worker_cmd *c)
 {
-	unsigned index = (unsigned)(uintptr_t)w - 1;
+	unsigned index = index_of(w);
 
 	if (s.no_room)
 		return false;
@@ -199,7 +175,7 @@ START_TEST(others_take_part_while_windows_are_wide)
 
 	for (unsigned slot = 0; slot < 3; slot++)
 		open_slot(c, slot);
-	s.said[0] = '\0';
+	words[0] = '\0';
 	c->t[0].up = s.tandem[0] = true;
 	share_look(&s.g, c);
 	expect("");				/* a queue is missing */
@@ -233,7 +209,7 @@ START_TEST(others_take_part_by_sas_of_their_own)
 
 	for (unsigned slot = 0; slot < 4; slot++)
 		open_slot(c, slot);
-	s.said[0] = '\0';
+	words[0] = '\0';
 	c->t[0].up = true;
 	for (unsigned k = 0; k < 3; k++)
 		c->t[0].spi_in[k] = c->t[1].spi_in[k] = 300;	/* all by the first */

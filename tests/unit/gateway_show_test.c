@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "unit.h"
+#include "json_text.h"
 
 static const char status_text[] =
 "{\"ok\": true, \"schema\": 1, \"version\": \"0.1.0\", \"uptime_s\": 93784.5, \"state\": \"degraded\","
@@ -70,16 +70,6 @@ static const char golden[] =
 "\n"
 "warning: forwarding is off\n"
 "    sysctl -w net.ipv4.ip_forward=1\n";
-
-static json_t *
-parse(const char *text)
-{
-	json_error_t err;
-	json_t *o = json_loads(text, JSON_DECODE_ANY, &err);
-
-	ck_assert_msg(o != NULL, "%s at %d", err.text, err.position);
-	return o;
-}
 
 /* What is printed for it; the caller's to free. */
 static char *

@@ -6,7 +6,7 @@
 #include "gateway/gateway.h"
 #include "tun/udp.h"
 
-#include "unit.h"
+#include "gateway_words.h"
 
 /*
  * Control's side of the sockets.  The broker, the loop, the kernel, IKE and two workers are the
@@ -14,7 +14,6 @@
  */
 static struct {
 	struct gw g;
-	char said[512];
 	loop_fn *on_read[SOCK_N];	/* by descriptor: 10 + which */
 	uint8_t train[256];		/* what the kernel gives next */
 	unsigned len, segment;
@@ -22,23 +21,7 @@ static struct {
 	unsigned strays[2];
 } s;
 
-static void
-say(const char *fmt, unsigned a, unsigned b)
-{
-	size_t n = strlen(s.said);
-
-	snprintf(s.said + n, sizeof(s.said) - n, fmt, a, b);
-}
-
-static void
-expect(const char *said)
-{
-	ck_assert_str_eq(s.said, said);
-	s.said[0] = '\0';
-}
-
 __typeof__(workers_n) __wrap_workers_n;
-__typeof__(workers_at) __wrap_workers_at;
 __typeof__(worker_post) __wrap_worker_post;
 __typeof__(worker_hand) __wrap_worker_hand;
 __typeof__(worker_stray) __wrap_worker_stray;
@@ -53,19 +36,6 @@ __wrap_workers_n(const struct workers *ws)
 {
 	(void)ws;
 	return 2;
-}
-
-struct worker *
-__wrap_workers_at(const struct workers *ws, unsigned index)
-{
-	(void)ws;
-	return (struct worker *)(uintptr_t)(index + 1);
-}
-
-static unsigned
-index_of(const struct worker *w)
-{
-	return (unsigned)(uintptr_t)w - 1;
 }
 
 bool
@@ -226,7 +196,7 @@ START_TEST(a_mixed_train_is_told_apart)
 	static const uint8_t spi[5] = { 0, 6, 0, 7, 1 };	/* last byte of the first word */
 
 	ck_assert(opened(AF_INET, 4500, 0, 10 + SOCK_NATT4, 0));
-	s.said[0] = '\0';
+	words[0] = '\0';
 	for (unsigned i = 0; i < 5; i++) {
 		memset(s.train + i * 16, spi[i] != 0 ? 0x40 : 0, 3);
 		s.train[i * 16 + 3] = spi[i];
@@ -254,7 +224,7 @@ START_TEST(strays_come_in_turns)
 	expect("ike:8 hand1:9 ike:8 hand0:9 ike:8 ");
 	s.strays[1] = 40;
 	ck_assert(sockets_strays(&s.g));
-	s.said[0] = '\0';
+	words[0] = '\0';
 	ck_assert_uint_eq(s.strays[1], 8);
 	ck_assert(!sockets_strays(&s.g));
 	ck_assert_uint_eq(s.strays[1], 0);
