@@ -10,6 +10,7 @@ Four namespaces NAME-CONTENDER-..., joined by veth with MTU 1500 and every offlo
 gives it.  Only Tandem has a use for the second uplink: its second tunnel stands by there.
 """
 
+import fcntl
 import os
 import subprocess
 import time
@@ -25,6 +26,16 @@ UP2 = {"a": "203.0.113.1", "b": "203.0.113.2"}
 
 def other(side):
     return "b" if side == "a" else "a"
+
+
+def lock(name):
+    """Two runs of one name would take each other's namespaces for leftovers."""
+    held = open(f"/run/tandem-{name}.lock", "w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise lib.Trouble(f"a run named {name!r} is under way: wait, or choose another --name")
+    return held
 
 
 def clear(prefix):
