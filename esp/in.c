@@ -249,19 +249,25 @@ in_opened(struct esp *e, struct esp_sa *sa, struct pkt *p, uint8_t next, struct 
 
 /*
  * Most packets continue the flow of the one before, and came as it did: then all that would be
- * looked at below is the same as of that one, which passed.
+ * looked at in in_opened() is the same as of that one, which passed.
  */
-static bool
-follows(struct esp *e, const struct came *came, struct pkt *p)
+static enum drop
+in_authentic(struct esp *e, struct esp_sa *sa, struct pkt *p, uint8_t next, struct way_in *to)
 {
+	const struct came came = { .sa = sa, .tos = p->tos, .next = next };
 	const struct came *last = &e->inb.came;
+	enum drop why;
 
-	if (e->inb.guess == 0 || last->sa != came->sa || last->tos != came->tos ||
-	    last->next != came->next || !coalesce_follow(&e->co, p))
-		return false;
-	keep(e, p);
-	stat_add(&e->in_delivered, 1);
-	return true;
+	if (e->inb.guess > 0 && last->sa == sa && last->tos == came.tos && last->next == next &&
+	    coalesce_follow(&e->co, p)) {
+		keep(e, p);
+		stat_add(&e->in_delivered, 1);
+		return PASS;
+	}
+	why = in_opened(e, sa, p, next, to);
+	if (why == PASS)
+		e->inb.came = came;
+	return why;
 }
 
 /* The SA of a datagram; most are of the same one as the datagram before. */
@@ -290,7 +296,6 @@ static void
 in_one(struct esp *e, struct pkt *p, struct way_in *to)
 {
 	struct esp_sa *sa = NULL;
-	struct came came;
 	struct opened o;
 	size_t end = e->inb.used;
 	enum drop why;
@@ -309,12 +314,9 @@ in_one(struct esp *e, struct pkt *p, struct way_in *to)
 		p->len = (uint32_t)o.len;
 		heard(e, sa, p, &o);
 	}
-	came = (struct came){ .sa = sa, .tos = p->tos, .next = o.next };
-	if (why == PASS && !follows(e, &came, p))
-		why = in_opened(e, sa, p, o.next, to);
 	if (why == PASS)
-		e->inb.came = came;
-	else
+		why = in_authentic(e, sa, p, o.next, to);
+	if (why != PASS)
 		engine_drop(e, sa->owner, why);
 	unguess(e, end);
 }
