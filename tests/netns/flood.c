@@ -10,8 +10,8 @@
  *
  * The source sends by sendmmsg, 64 packets a call.  With --rate its clock is absolute: whenever it
  * wakes, each 50 microseconds, it sends what is due, so that a rate is a train of small bursts,
- * and a source that was not scheduled catches up, by 2 ms' worth at most: a longer gap is not made
- * up for, since the burst would be another test.  It prints what it really sent.
+ * and a source that was not scheduled catches up, by 1 ms' worth at most: what is due beyond that
+ * is not made up for, since the burst would be another test.  It prints what it really sent.
  *
  * The sink receives by recvmmsg and takes whole trains (UDP_GRO), so that it weighs as little as
  * possible on a machine that it shares with the gateways.  Each line on its standard input is
@@ -43,7 +43,7 @@ enum {
 	BATCH = 64,			/* packets a sendmmsg, and segments of a train at most */
 	TRAIN = 64000,			/* bytes of a train at most */
 	NAP_NS = 50000,
-	CATCH_UP_NS = 2000000,
+	CATCH_UP_NS = 1000000,
 	QUIET_MS = 50,
 	QUIET_MAX_MS = 2000,		/* by then the sink answers whether it is quiet or not */
 	IN_BATCH = 32,
@@ -192,6 +192,7 @@ static int
 source(const struct options *o)
 {
 	static struct source s;
+	const double most = 1 + (double)CATCH_UP_NS / NS * o->rate;
 	uint64_t begin, end, now, from;
 	double due;
 
@@ -203,9 +204,9 @@ source(const struct options *o)
 		uint32_t n = BATCH;
 
 		if (o->rate > 0) {
-			uint64_t gap = now - from < CATCH_UP_NS ? now - from : CATCH_UP_NS;
-
-			due += (double)gap / NS * o->rate;
+			due += (double)(now - from) / NS * o->rate;
+			if (due > most)
+				due = most;
 			from = now;
 			n = due < BATCH ? (uint32_t)due : BATCH;
 		}
