@@ -141,8 +141,8 @@ gw_esp_to(struct gw *g, uint64_t set, const struct esp_cmd *cmd)
 
 /* ---- facts ------------------------------------------------------------------------------ */
 
-static void
-esp_fact(struct gw *g, const struct esp_event *ev)
+void
+gw_esp_fact(struct gw *g, const struct esp_event *ev)
 {
 	switch (ev->kind) {
 	case ESP_EV_SA_BACK:
@@ -179,7 +179,7 @@ on_worker(void *arg)
 
 	worker_fd_clear(w);
 	while (worker_event(w, &ev))
-		esp_fact(g, &ev);
+		gw_esp_fact(g, &ev);
 	sample_sleepers(g);
 	loop_again(g->on_strays);
 }

@@ -169,6 +169,8 @@ void		gw_news(struct gw *g);			/* read the kernel's */
 void		gw_esp(struct gw *g, const struct gw_connection *c, const struct esp_cmd *cmd);
 /* Post to the workers of a set. */
 void		gw_esp_to(struct gw *g, uint64_t set, const struct esp_cmd *cmd);
+/* What a worker's engine tells goes to the machine that it concerns, or back to whom it belongs. */
+void		gw_esp_fact(struct gw *g, const struct esp_event *ev);
 
 #define GW_COOKIE_HOST	0		/* the broker's answers that belong to no connection */
 
