@@ -8,6 +8,7 @@
  *	         UP, DOWN, ALIVE, TOLD -> monitor            WORK -> pool
  *	monitor  PROBE, SELECT -> workers  ASK, TELL, CLOSE -> IKE
  *	worker   ECHO -> monitor           MOVED, SEQ_LOW, IKE datagrams -> IKE
+ *	         STRAY -> log
  */
 #include "gateway/gateway.h"
 
@@ -144,6 +145,8 @@ gw_esp_to(struct gw *g, uint64_t set, const struct esp_cmd *cmd)
 void
 gw_esp_fact(struct gw *g, const struct esp_event *ev)
 {
+	char remote[ENDPOINT_STRLEN];
+
 	switch (ev->kind) {
 	case ESP_EV_SA_BACK:
 		gw_sa_back(g, ev->sa);
@@ -165,6 +168,8 @@ gw_esp_fact(struct gw *g, const struct esp_event *ev)
 		    .spi_out = ev->spi });
 		return;
 	case ESP_EV_STRAY:
+		log_event(LOG_LEVEL_DEBUG, "esp-stray", "spi=%08x remote=%s what=\"no SA of ours has this SPI\"",
+		    ev->spi, endpoint_str(&ev->remote, remote));
 		return;
 	}
 }

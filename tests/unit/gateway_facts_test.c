@@ -48,11 +48,20 @@ START_TEST(an_echo_is_told_to_both)
 }
 END_TEST
 
-/* Anybody can send an SPI that is not ours: nobody is troubled with it. */
-START_TEST(a_stray_is_told_to_nobody)
+/* Anybody can send an SPI that is not ours: no machine is troubled with it, but who looks for the
+ * reason of `in-no-sa` can see where it comes from. */
+START_TEST(a_stray_is_told_to_the_log)
 {
-	tells((struct esp_event){ .kind = ESP_EV_STRAY, .spi = 0x666,
-	    .remote = endpoint_of("198.51.100.7", 4500) });
+	const struct esp_event ev = { .kind = ESP_EV_STRAY, .spi = 0x666,
+	    .remote = endpoint_of("198.51.100.7", 4500) };
+
+	tap.log[0] = '\0';
+	tells(ev);
+	ck_assert_str_eq(tap.log, "");
+	log_level_set(LOG_LEVEL_DEBUG);
+	tells(ev);
+	log_level_set(LOG_LEVEL_INFO);
+	ck_assert(logged("esp-stray spi=00000666", "remote=198.51.100.7:4500"));
 	expect_said("", "");
 }
 END_TEST
@@ -64,7 +73,7 @@ fill(TCase *t)
 	tcase_add_test(t, low_numbers_rekey_the_sa_that_has_them);
 	tcase_add_test(t, a_peer_that_moved_is_told_to_ike);
 	tcase_add_test(t, an_echo_is_told_to_both);
-	tcase_add_test(t, a_stray_is_told_to_nobody);
+	tcase_add_test(t, a_stray_is_told_to_the_log);
 }
 
 UNIT_MAIN("gateway/facts", fill)
