@@ -35,7 +35,8 @@ class Tools:
 
     def iperf3(self, seconds, *options):
         """One run of iperf3 from host-a to host-b: its report as a dict."""
-        server = self.net.popen("host-b", "iperf3", "-s", "-1", "--forceflush")
+        # Without reports by the second: nobody reads them, and a full pipe would stop the server.
+        server = self.net.popen("host-b", "iperf3", "-s", "-1", "-i", 0, "--forceflush")
         try:
             self.listening(server)
             argv = self.net.argv("host-a", "iperf3", "-c", HOST["b"], "-t", seconds, "-J",
