@@ -15,7 +15,12 @@
  * A device has a virtio-net header in front of each packet (IFF_VNET_HDR), so that the kernel
  * may hand us super-packets and take them: one read or write then moves up to 64 KiB.
  */
-#define TUN_TXQLEN	1000		/* packets that wait in the kernel for us to read, as an Ethernet device has */
+/*
+ * Packets that wait in the kernel for us to read: 12 ms of 170,000 a second.  Among other busy
+ * processes a worker waits for more than one slice of theirs (up to 4 ms each where the kernel
+ * ticks at 250 Hz), and with the 1,000 of an Ethernet device packets were lost by that.
+ */
+#define TUN_TXQLEN	2000
 
 /*
  * Make device `name`, down, in link group `group` (IFLA_GROUP), with a transmit queue of
