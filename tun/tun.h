@@ -17,8 +17,8 @@
  */
 /*
  * Packets that wait in the kernel for us to read: 12 ms of 170,000 a second.  Among other busy
- * processes a worker waits for more than one slice of theirs (up to 4 ms each where the kernel
- * ticks at 250 Hz), and with the 1,000 of an Ethernet device packets were lost by that.
+ * processes a worker may wait for slices of theirs, of up to 4 ms where the kernel ticks at
+ * 250 Hz, and the 1,000 of an Ethernet device overflowed (docs/benchmark.md).
  */
 #define TUN_TXQLEN	2000
 
