@@ -419,7 +419,7 @@ control_new(struct gw *g, const char *path)
 	c->g = g;
 	snprintf(c->path, sizeof(c->path), "%s", path);
 	c->listener = evconnlistener_new(loop_base(g->loop), on_client, c,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_DISABLED, 0, fd);
 	if (c->listener == NULL)
 		close(fd);
 	c->retry = evtimer_new(loop_base(g->loop), on_retry, c);
@@ -430,6 +430,12 @@ control_new(struct gw *g, const char *path)
 	}
 	evconnlistener_set_error_cb(c->listener, on_accept_error);
 	return c;
+}
+
+bool
+control_begin(struct control *c)
+{
+	return evconnlistener_enable(c->listener) == 0;
 }
 
 void

@@ -15,6 +15,9 @@
  *
  * After "watch" the client gets an object for each event until it hangs up.
  *
+ * Who connects while the daemon starts is heard when its connections are there: an answer before
+ * that would say that there are none.
+ *
  * Requests of one client are answered in order, the next one when it has taken the answer.
  *
  * Bounds: CONTROL_CLIENTS clients, CONTROL_LINE_MAX bytes a request.  A client that neither
@@ -33,8 +36,9 @@ enum {
 };
 
 /* Uses g->loop.  Removes a socket that a dead daemon left; NULL (logged) when one answers there,
- * when the file is no socket, and on errors. */
+ * when the file is no socket, and on errors.  Clients wait in its queue until control_begin(). */
 struct control	*control_new(struct gw *g, const char *path);
+bool		control_begin(struct control *c);	/* false: no memory */
 void		control_free(struct control *c);	/* removes the socket; NULL is fine */
 /* Tell watchers; fine at any time, also while one of them is answered.  `tunnel` 0: of the
  * connection. */

@@ -236,10 +236,11 @@ static void
 begin(struct gw *g)
 {
 	struct host_request ready = { .op = HOST_READY };
+	bool good = true;
 
-	for (size_t i = 0; i < g->config->connection_n; i++) {
-		if (connection_add(g, &g->config->connection[i]))
-			continue;
+	for (size_t i = 0; good && i < g->config->connection_n; i++)
+		good = connection_add(g, &g->config->connection[i]);
+	if (!good || !control_begin(g->control)) {
 		g->exit_code = 1;
 		gw_stop(g);
 		return;

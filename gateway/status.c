@@ -460,8 +460,8 @@ status_json(struct gw *g, const char *only)
 	json_object_set_new(o, "schema", json_integer(TANDEM_SCHEMA));
 	json_object_set_new(o, "version", json_string(TANDEM_VERSION));
 	json_object_set_new(o, "uptime_s", seconds_ago(g->started, now));
-	json_object_set_new(o, "state", json_string(status_health_name(!g->ready || sum[GW_DOWN] > 0 ?
-	    GW_DOWN : sum[GW_DEGRADED] > 0 ? GW_DEGRADED : GW_UP)));
+	json_object_set_new(o, "state", json_string(status_health_name(sum[GW_DOWN] > 0 ? GW_DOWN :
+	    sum[GW_DEGRADED] > 0 ? GW_DEGRADED : GW_UP)));
 	json_object_set_new(o, "connections", list);
 	json_object_set_new(o, "drops", drops_json(g, &st));
 	json_object_set_new(o, "packets", packets_json(&st));

@@ -405,8 +405,8 @@ one_client(void)
 
 	armed = true;
 	gw.control = control_new(&gw, socket_path);
+	fd = gw.control != NULL && control_begin(gw.control) ? dial() : -1;
 	armed = false;
-	fd = gw.control != NULL ? dial() : -1;
 	if (fd >= 0) {
 		(void)!send(fd, say, sizeof(say) - 1, MSG_NOSIGNAL);
 		for (unsigned i = 0; i < 8; i++) {

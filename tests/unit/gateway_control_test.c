@@ -66,6 +66,7 @@ setup(void)
 	snprintf(w->socket, sizeof(w->socket), "%.60s/run/c.sock", w->r.dir);
 	w->r.g.control = control_new(&w->r.g, w->socket);
 	ck_assert_ptr_nonnull(w->r.g.control);
+	ck_assert(control_begin(w->r.g.control));
 }
 
 static void

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -183,6 +184,60 @@ START_TEST(it_starts_and_stops_in_order)
 }
 END_TEST
 
+static int
+dial(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(un.sun_path, socket_path, strlen(socket_path) + 1);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	return fd;
+}
+
+/* Who asks while it starts waits, and is not told that there are no connections. */
+START_TEST(it_answers_when_the_connections_are_there)
+{
+	static const char request[] = "{\"verb\": \"status\"}\n";
+	char said[16384];
+	struct pollfd p = { .events = POLLIN };
+	ssize_t n;
+
+	start();
+	ck_assert(serve("udp-open"));
+	p.fd = dial();
+	ck_assert_int_eq(send(p.fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
+	ck_assert_int_eq(poll(&p, 1, 200), 0);
+	ck_assert(serve("ready"));
+	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
+	n = recv(p.fd, said, sizeof(said) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	said[n] = '\0';
+	ck_assert_msg(strstr(said, "\"office\"") != NULL, "%s", said);
+	close(p.fd);
+	ck_assert_int_eq(kill(engine, SIGTERM), 0);
+	ck_assert_int_eq(ends(), 0);
+}
+END_TEST
+
+/* Nothing is left waiting for a start that failed. */
+START_TEST(who_waits_for_a_start_that_fails_is_let_go)
+{
+	ssize_t n;
+	char byte;
+	int fd;
+
+	start();
+	ck_assert(serve("udp-open"));
+	fd = dial();
+	refuse_v4 = refuse_v6 = -EADDRINUSE;
+	ck_assert_int_eq(ends(), 1);
+	n = recv(fd, &byte, 1, MSG_DONTWAIT);
+	ck_assert_msg(n == 0 || (n < 0 && errno == ECONNRESET), "%zd", n);
+	close(fd);
+}
+END_TEST
+
 START_TEST(both_signals_stop_it)
 {
 	start();
@@ -270,6 +325,8 @@ fill(TCase *t)
 {
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, it_starts_and_stops_in_order);
+	tcase_add_test(t, it_answers_when_the_connections_are_there);
+	tcase_add_test(t, who_waits_for_a_start_that_fails_is_let_go);
 	tcase_add_test(t, both_signals_stop_it);
 	tcase_add_test(t, a_taken_port_ends_it);
 	tcase_add_test(t, a_host_may_be_without_a_family);
