@@ -212,7 +212,7 @@ on_jobs(void *arg)
 static void
 link_news(void *arg, const struct nl_link *link, bool gone)
 {
-	connection_link(arg, link, gone);
+	device_news(arg, link, gone);
 }
 
 void
@@ -278,7 +278,7 @@ on_answer(void *arg, uint32_t cookie, const struct host_answer *a)
 	case HOST_READY:
 		return;
 	default:
-		connection_answer(g, cookie, a);
+		device_answer(g, cookie, a);
 		return;
 	}
 }
@@ -343,7 +343,7 @@ stop_more(struct gw *g, usec_t now)
 	g->stop_at = USEC_NEVER;
 	/* The workers let go first, so that they do not find their devices deleted. */
 	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
-		connection_device_del(g, c);
+		share_close(g, c);
 	if (!hostlink_ask(g->host, &q, GW_COOKIE_HOST))
 		g->undone = true;
 }
@@ -358,7 +358,7 @@ turn(void *arg, usec_t now)
 	if (now >= g->look_at)
 		uplink_look(g);
 	if (now >= g->device_at && !g->stopping)
-		connection_devices(g, now);
+		device_retry(g, now);
 	monitor_tick(g->monitor, now);
 	ike_tick(g->ike, now);
 	gw_drain(g, now);

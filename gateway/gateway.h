@@ -191,7 +191,6 @@ void		gw_sa_lost(struct gw *g, struct esp_sa *lost);
 /* False (logged): no memory or no device index. */
 bool		connection_add(struct gw *g, const struct config_connection *conf);
 void		connection_del(struct gw *g, struct gw_connection *c);
-void		connection_device_del(struct gw *g, const struct gw_connection *c);	/* of the workers */
 /* Take over a changed configuration without touching SAs; `rekey`: suites or lifetimes differ. */
 void		connection_change(struct gw *g, struct gw_connection *c,
 		    const struct config_connection *conf, bool rekey);
@@ -199,20 +198,29 @@ void		connection_change(struct gw *g, struct gw_connection *c,
 void		connection_path(struct gw *g, struct gw_connection *c);
 /* The device's MTU from its tunnels' suites and outer MTUs; sets it where it changed. */
 void		connection_mtu(struct gw *g, struct gw_connection *c);
+bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
+void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
+
+/* ---- device.c ---- */
+/* Ask for all that the connection has on the host; what is there already stays as it is. */
+void		device_up(struct gw *g, struct gw_connection *c);
+void		device_down(struct gw *g, struct gw_connection *c);
+void		device_set(struct gw *g, const struct gw_connection *c);	/* up, with c->mtu */
+/* Routes and guards from those of the former configuration to those of the new one. */
+void		device_routes(struct gw *g, struct gw_connection *c,
+		    const struct config_connection *from);
 /* The device by which the peer is reached: with `host: manage` its reverse-path filter is
  * loosened. */
-void		connection_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
+void		device_uplink(struct gw *g, struct gw_tunnel *t, const char *device);
 /* With `host: manage` the host forwards what the connection carries; repeating it does no harm. */
-void		connection_forwarding(struct gw *g, const struct gw_connection *c);
-void		connection_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
+void		device_forwarding(struct gw *g, const struct gw_connection *c);
+void		device_answer(struct gw *g, uint32_t cookie, const struct host_answer *a);
 /* Try again to open the devices whose time has come; sets g->device_at. */
-void		connection_devices(struct gw *g, usec_t now);
+void		device_retry(struct gw *g, usec_t now);
 /* News of a link (NULL: some were lost).  What somebody did to a device of ours is mended: made
  * anew when it was deleted or renamed; when it was down and is up again, what the kernel took off
  * it meanwhile comes back.  Down it is left while somebody wants it so. */
-void		connection_link(struct gw *g, const struct nl_link *link, bool gone);
-bool		connection_carries(const struct gw_connection *c, unsigned index);	/* has a bucket */
-void		tunnel_ike_set(struct gw *g, struct gw_tunnel *t);
+void		device_news(struct gw *g, const struct nl_link *link, bool gone);
 
 /* ---- share.c ---- */
 void		share_choose(struct gw *g, struct gw_connection *c);	/* its workers */
@@ -220,6 +228,7 @@ void		share_end(struct gw *g, const struct gw_connection *c);	/* they have one l
 void		share_ask(struct gw *g, const struct gw_connection *c, struct host_request *q);
 /* The descriptor of an answer goes to its worker.  False: no memory, it is still the caller's. */
 bool		share_opened(struct gw *g, struct gw_connection *c, const struct host_answer *a);
+void		share_close(struct gw *g, const struct gw_connection *c);	/* the workers let it go */
 /* A tunnel came up, a worker sends by another Child SA, or what is known of a peer's window
  * changed: which of them may take part? */
 void		share_look(struct gw *g, struct gw_connection *c);

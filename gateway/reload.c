@@ -172,7 +172,7 @@ gw_reload(struct gw *g, struct config_errors *errors, struct config_errors *warn
 	free(ops);
 	/* `host` or the networks of a connection may have changed. */
 	for (struct gw_connection *c = g->connections; c != NULL; c = c->next)
-		connection_forwarding(g, c);
+		device_forwarding(g, c);
 	if (summary[0] == '\0')
 		snprintf(summary, cap, "nothing changed");
 	log_event(LOG_LEVEL_NOTICE, "reloaded", "what=\"%s\"", summary);

@@ -127,6 +127,15 @@ share_opened(struct gw *g, struct gw_connection *c, const struct host_answer *a)
 	return true;
 }
 
+void
+share_close(struct gw *g, const struct gw_connection *c)
+{
+	for (unsigned i = 0; i < workers_n(g->workers); i++)
+		if ((c->serves & workers_bit(i)) != 0)
+			(void)worker_post(workers_at(g->workers, i), &(struct worker_cmd){
+			    .kind = WORKER_DEVICE_DEL, .index = c->device });
+}
+
 /* Of the peer of a tunnel; 0: not known. */
 static unsigned
 window_of(const struct gw *g, const struct gw_tunnel *t)

@@ -91,7 +91,7 @@ look_at_all(struct gw *g, struct gw_connection *c, const struct here *here)
 
 		tell(g, t, present, present && way.carrier);
 		if (present)
-			connection_uplink(g, t, way.device);
+			device_uplink(g, t, way.device);
 		if (present && way.mtu != 0 && way.mtu != t->outer_mtu) {
 			t->outer_mtu = way.mtu;
 			resized = true;

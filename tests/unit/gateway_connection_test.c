@@ -3,8 +3,9 @@
 
 #include <fcntl.h>
 
-/* A configured connection becomes requests to the host, a path, a watched connection and two
- * IKE tunnels; a changed one only what differs; one that goes takes all of it along. */
+/* connection.c and device.c: a configured connection becomes requests to the host, a path, a
+ * watched connection and two IKE tunnels; a changed one only what differs; one that goes takes all
+ * of it along. */
 
 /* Everything written that has an effect here; `%s` are the keys of the gateway and of the
  * connection. */
@@ -109,17 +110,17 @@ START_TEST(the_host_is_managed_only_when_asked)
 	struct gw_connection *c = start("", plain);
 
 	(void)heard_of("");
-	connection_forwarding(&tap.r.g, c);
-	connection_uplink(&tap.r.g, &c->t[0], "eth0");
+	device_forwarding(&tap.r.g, c);
+	device_uplink(&tap.r.g, &c->t[0], "eth0");
 	expect_said("", "");
 	tap_free();
 	c = start("host: manage\n", plain);
 	expect_said("host sysctl", "host sysctl-set forward4 1\nhost sysctl-set forward6 1\n"
 	    "host sysctl-set rp_filter td-office 2\n");
-	connection_uplink(&tap.r.g, &c->t[0], "eth0");
-	connection_uplink(&tap.r.g, &c->t[0], "eth0");		/* once is enough */
-	connection_uplink(&tap.r.g, &c->t[1], "eth0");
-	connection_uplink(&tap.r.g, &c->t[0], "eth1");
+	device_uplink(&tap.r.g, &c->t[0], "eth0");
+	device_uplink(&tap.r.g, &c->t[0], "eth0");		/* once is enough */
+	device_uplink(&tap.r.g, &c->t[1], "eth0");
+	device_uplink(&tap.r.g, &c->t[0], "eth1");
 	expect_said("", "host sysctl-set rp_filter eth0 2\nhost sysctl-set rp_filter eth0 2\n"
 	    "host sysctl-set rp_filter eth1 2\n");
 	tap_free();
@@ -280,7 +281,7 @@ START_TEST(the_device_goes_to_the_worker)
 
 	ck_assert(!c->device_open);
 	(void)heard_of("");
-	connection_answer(&tap.r.g, c->id, &a);
+	device_answer(&tap.r.g, c->id, &a);
 	expect_said("", "worker device-add\n");
 	ck_assert(c->device_open);
 	ck_assert_int_eq(tap.posted.fd, a.fd);
@@ -288,13 +289,13 @@ START_TEST(the_device_goes_to_the_worker)
 	ck_assert(is_open(a.fd));
 	/* the worker has no memory: it is not open, and not lost either */
 	tap.no_room = true;
-	connection_answer(&tap.r.g, c->id, &a);
+	device_answer(&tap.r.g, c->id, &a);
 	ck_assert(!c->device_open && !is_open(a.fd));
 	ck_assert(logged("device-retry connection=office", "no memory"));
 	/* an answer for a connection that is gone meanwhile */
 	tap.no_room = false;
 	a.fd = descriptor();
-	connection_answer(&tap.r.g, 4711, &a);
+	device_answer(&tap.r.g, 4711, &a);
 	expect_said("", "");
 	ck_assert(!is_open(a.fd));
 }
@@ -306,14 +307,14 @@ START_TEST(what_the_host_refuses_is_said)
 	struct host_answer a = { .op = HOST_TUN_OPEN, .fd = -1, .err = -EBUSY, .text = "it is taken" };
 
 	(void)heard_of("");
-	connection_answer(&tap.r.g, c->id, &a);
+	device_answer(&tap.r.g, c->id, &a);
 	expect_said("", "");
 	ck_assert(logged("device-retry connection=office", "it is taken"));
 	a.op = HOST_ROUTE_ADD;
-	connection_answer(&tap.r.g, 4711, &a);
+	device_answer(&tap.r.g, 4711, &a);
 	ck_assert(logged("host-refused connection=-", "it is taken"));
 	a.err = 0;
-	connection_answer(&tap.r.g, c->id, &a);
+	device_answer(&tap.r.g, c->id, &a);
 	ck_assert(!logged("host-refused", NULL));
 }
 END_TEST

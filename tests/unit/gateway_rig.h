@@ -44,7 +44,7 @@ rig_file(const struct rig *r, const char *name, const char *text)
 static inline void
 rig_answer(void *arg, uint32_t cookie, const struct host_answer *a)
 {
-	connection_answer(arg, cookie, a);
+	device_answer(arg, cookie, a);
 }
 
 static inline void
