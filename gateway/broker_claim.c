@@ -265,7 +265,8 @@ line_read(const char *line, struct state_sysctl *s)
 
 	memset(s, 0, sizeof(*s));
 	if (sscanf(line, "sysctl %u %15s %d %d\n%n", &which, s->name, &s->was, &s->set, &end) != 4 ||
-	    strchr(line, '\n') == NULL || line[end] != '\0' || which == 0 || which > HOST_SYSCTL_MAX || strchr(s->name, '/') != NULL)
+	    strchr(line, '\n') == NULL || line[end] != '\0' || which == 0 ||
+	    which > HOST_SYSCTL_MAX || strchr(s->name, '/') != NULL)
 		return false;
 	s->which = (enum host_sysctl)which;
 	if (strcmp(s->name, "-") == 0)

@@ -159,9 +159,10 @@ struct config_op {
  * Operations in the order in which to carry them out: CONFIG_DEL first, so that what it held
  * (a device, a network) is free for what comes, then changes of the gateway, then additions
  * and changes in the order of the new file.  A connection has one operation, of the strongest
- * class of its changed keys (live, rekey, restart), the gateway one of each class.  Secrets are compared by content, and so
- * is everything else: a value moved from a preset to the file is no change.  Returns the
- * number of operations, at most `max`; connections of both, and two more, are always enough.
+ * class of its changed keys (live, rekey, restart), the gateway one of each class.  Secrets are
+ * compared by content, and so is everything else: a value moved from a preset to the file is no
+ * change.  Returns the number of operations, at most `max`; connections of both, and two more,
+ * are always enough.
  */
 size_t		config_diff(const struct config *from, const struct config *to,
 		    struct config_op *ops, size_t max);
