@@ -330,12 +330,17 @@ answer_clear(struct ike *ike, const struct msg *m, uint16_t type, struct slice d
 		send_bytes(ike, &ike->local, &ike->remote, (struct slice){ ike->buf, len });
 }
 
-/* What costs a sender nothing must not make us talk: so many a second, to all of them. */
+/*
+ * What costs a sender nothing must not make us talk: so many a second, to all of them.  Where a peer
+ * could be, of one unknown IKE SA more for each tunnel, which no other address can use up: after a
+ * crash each peer has to be told.
+ */
 #define REFUSALS_A_SECOND	10
 
 void
 init_refuse(struct ike *ike, const struct ike_hdr *h, size_t len, uint16_t type, uint8_t critical)
 {
+	size_t most = REFUSALS_A_SECOND + (type == N_INVALID_IKE_SPI ? map_n(ike->tunnels) : 0);
 	struct ike_hdr back = *h;
 	struct msg_wr mw;
 	size_t n;
@@ -344,8 +349,9 @@ init_refuse(struct ike *ike, const struct ike_hdr *h, size_t len, uint16_t type,
 		ike->refusals.since = ike->now;
 		ike->refusals.n = 0;
 	}
-	if (ike->refusals.n++ >= REFUSALS_A_SECOND)
+	if (ike->refusals.n >= most)
 		return;
+	ike->refusals.n++;
 	back.flags = (h->flags & IKE_F_INITIATOR) != 0 ? IKE_F_RESPONSE :
 	    IKE_F_RESPONSE | IKE_F_INITIATOR;
 	msg_start(&mw, ike->buf, MSG_LEN_MAX, &back);

@@ -5,6 +5,21 @@
 
 #include "tests/unit/unit.h"
 
+static void
+configure(struct world *w, unsigned g, uint32_t id)
+{
+	struct ike_tunnel c = world_conf(w, g, 1, 1 - g);
+
+	c.id = id;
+	c.liveness = 0;
+	c.start = g == 0;
+	c.local_id.type = c.remote_id.type = ID_KEY_ID;
+	c.local_id.len = c.remote_id.len = 12;
+	snprintf((char *)c.local_id.data, 12, "%u-%u", g, id);
+	snprintf((char *)c.remote_id.data, 12, "%u-%u", 1 - g, id);
+	world_set(w, g, &c);
+}
+
 /* Thousands of tunnels between two gates, told apart by identity alone. */
 static void
 crowd(struct world *w, unsigned n)
@@ -13,16 +28,7 @@ crowd(struct world *w, unsigned n)
 		w->gate[g].table = false;
 	for (uint32_t id = 1; id <= n; id++)
 		for (unsigned g = 0; g < 2; g++) {
-			struct ike_tunnel c = world_conf(w, g, 1, 1 - g);
-
-			c.id = id;
-			c.liveness = 0;
-			c.start = g == 0;
-			c.local_id.type = c.remote_id.type = ID_KEY_ID;
-			c.local_id.len = c.remote_id.len = 12;
-			snprintf((char *)c.local_id.data, 12, "%u-%u", g, id);
-			snprintf((char *)c.remote_id.data, 12, "%u-%u", 1 - g, id);
-			world_set(w, g, &c);
+			configure(w, g, id);
 			if (id % 50 == 0)
 				world_run(w, USEC_MS(25));
 		}
@@ -86,11 +92,37 @@ START_TEST(five_hundred_at_once)
 }
 END_TEST
 
+/* A hub that only answers has crashed and is back: when its peers ask, each is told that it does
+ * not know them, and opens anew. */
+START_TEST(a_crashed_hub_has_all_back_soon)
+{
+	enum { N = 300 };
+	struct world w;
+
+	world_init(&w, 3, 2);
+	crowd(&w, N);
+	world_crash(&w, 1);
+	for (uint32_t id = 1; id <= N; id++)
+		configure(&w, 1, id);
+	w.gate[1].ups = 0;
+	for (uint32_t id = 1; id <= N; id++)
+		world_tell(&w, 0, IKE_ASK, id);
+	world_run(&w, USEC_S(5));
+	ck_assert_uint_eq(w.gate[1].ups, N);
+	ck_assert_uint_eq(w.gate[0].downs, 0);
+	world_run(&w, USEC_S(60));
+	for (unsigned g = 0; g < 2; g++)
+		ck_assert_uint_eq(gate_totals(&w.gate[g]).ike_sas, N);
+	world_fini(&w);
+}
+END_TEST
+
 static void
 fill(TCase *tc)
 {
 	tcase_add_test(tc, idle_tunnels_cost_nothing);
 	tcase_add_test(tc, five_hundred_at_once);
+	tcase_add_test(tc, a_crashed_hub_has_all_back_soon);
 }
 
 UNIT_MAIN("sim/crowd", fill)

@@ -561,10 +561,16 @@ START_TEST(an_unknown_sa_is_said_to_be_unknown)
 	dst = (struct endpoint){ w.gate[1].ip, 4500 };
 	world_inject(&w, 1, &src, &dst, (struct slice){ f.buf, 4 + len });
 	ck_assert_uint_eq(tape.n, 0);
-	src.ip = w.gate[0].ip;
+	f.buf[4 + 17] ^= 0x10;				/* another major version */
 	for (unsigned k = 0; k < 1000; k++)
 		world_inject(&w, 1, &src, &dst, (struct slice){ f.buf, 4 + len });
 	ck_assert_uint_eq(tape.n, 10);
+	ck_assert_uint_eq(answer_in_clear(&tape), N_INVALID_MAJOR_VERSION);
+	f.buf[4 + 17] ^= 0x10;
+	src.ip = w.gate[0].ip;
+	for (unsigned k = 0; k < 1000; k++)
+		world_inject(&w, 1, &src, &dst, (struct slice){ f.buf, 4 + len });
+	ck_assert_uint_eq(tape.n, 10 + 1);		/* one tunnel: strangers have not used that up */
 	ck_assert_uint_eq(answer_in_clear(&tape), N_INVALID_IKE_SPI);
 	ck_assert_uint_le(tape.len, len);
 	ck_assert(msg_parse_header(tape.data, tape.len, &h) == MSG_OK);

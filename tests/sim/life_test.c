@@ -216,35 +216,13 @@ START_TEST(a_question_now)
 }
 END_TEST
 
-/* Gate 1 forgets all, as by a crash, and has a new engine. */
-static struct ike_env
-crash(struct world *w)
-{
-	struct ike_env env = { .workers = 3, .half_open_cookie = 100, .half_open_max = 500 };
-	struct gate *g = &w->gate[1];
-
-	env.rng = rng_seeded(&g->rng, 999);
-	env.secrets = g->secrets;
-	env.aeads = aead_set_new();
-	for (unsigned i = 0; i < GATE_SAS; i++) {
-		secret_free(g->secrets, g->sa[i].child);
-		g->sa[i].child = NULL;
-	}
-	g->out[1] = 0;
-	g->up[1] = false;
-	ike_free(g->ike);
-	g->ike = ike_new(&env);
-	return env;
-}
-
 /* The peer has crashed and opens anew: its old SA is a ghost and goes without a gap. */
 START_TEST(a_peer_that_started_anew)
 {
-	struct ike_env env;
 	struct world w;
 
 	begin(&w, 8, 2);
-	env = crash(&w);
+	world_crash(&w, 1);
 	world_pair(&w, 1, 2);		/* the other end: nothing changes */
 	world_run(&w, USEC_S(2));
 	ck_assert(world_agree(&w, 1));
@@ -252,7 +230,6 @@ START_TEST(a_peer_that_started_anew)
 	ck_assert_uint_eq(gate_totals(&w.gate[0]).ike_sas, 1);
 	ck_assert_uint_eq(gate_totals(&w.gate[0]).child_sas, 1);
 	world_fini(&w);
-	aead_set_free((struct aead_set *)(uintptr_t)env.aeads);
 }
 END_TEST
 
@@ -260,11 +237,10 @@ END_TEST
  * Another one is there in a second, beside ours, which then goes. */
 START_TEST(a_peer_that_forgot_us)
 {
-	struct ike_env env;
 	struct world w;
 
 	begin(&w, 9, 1);
-	env = crash(&w);
+	world_crash(&w, 1);
 	world_pair(&w, 1, 1);
 	world_tell(&w, 0, IKE_ASK, 1);
 	world_run(&w, USEC_S(1));
@@ -275,7 +251,6 @@ START_TEST(a_peer_that_forgot_us)
 	ck_assert_uint_eq(gate_totals(&w.gate[0]).ike_sas, 1);
 	ck_assert_uint_eq(gate_totals(&w.gate[0]).child_sas, 1);
 	world_fini(&w);
-	aead_set_free((struct aead_set *)(uintptr_t)env.aeads);
 }
 END_TEST
 

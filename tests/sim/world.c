@@ -69,21 +69,28 @@ aeads(void)
 }
 
 static void
+gate_engine(struct gate *g, uint64_t seed)
+{
+	struct ike_env env = { .workers = 3, .half_open_cookie = 100, .half_open_max = 500 };
+
+	env.rng = rng_seeded(&g->rng, seed);
+	env.secrets = g->secrets;
+	env.aeads = aeads();
+	g->ike = ike_new(&env);
+	ck_assert_ptr_nonnull(g->ike);
+}
+
+static void
 gate_init(struct world *w, unsigned i)
 {
 	struct gate *g = &w->gate[i];
-	struct ike_env env = { .workers = 3, .half_open_cookie = 100, .half_open_max = 500 };
 
 	g->w = w;
 	g->index = i;
 	g->table = true;
 	g->ip = (struct ip){ .family = AF_INET, .b = { 192, 0, 2, (uint8_t)(i + 1) } };
 	g->secrets = secrets_new();
-	env.rng = rng_seeded(&g->rng, w->seed * WORLD_GATES + i + 1);
-	env.secrets = g->secrets;
-	env.aeads = aeads();
-	g->ike = ike_new(&env);
-	ck_assert_ptr_nonnull(g->ike);
+	gate_engine(g, w->seed * WORLD_GATES + i + 1);
 }
 
 void
@@ -119,6 +126,23 @@ world_fini(struct world *w)
 	}
 	free(w->flight);
 	free(w->work);
+}
+
+void
+world_crash(struct world *w, unsigned i)
+{
+	struct gate *g = &w->gate[i];
+
+	ck_assert_uint_eq(w->works_n, 0);
+	for (unsigned k = 0; k < GATE_SAS; k++) {
+		secret_free(g->secrets, g->sa[k].child);
+		g->sa[k].child = NULL;
+	}
+	memset(g->out, 0, sizeof(g->out));
+	memset(g->out_of, 0, sizeof(g->out_of));
+	memset(g->up, 0, sizeof(g->up));
+	ike_free(g->ike);
+	gate_engine(g, rng_u64(&w->rng));
 }
 
 void

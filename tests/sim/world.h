@@ -109,6 +109,8 @@ void		world_init(struct world *w, uint64_t seed, unsigned gates);
 /* Frees all; asserts that no secret and no job is left. */
 void		world_fini(struct world *w);
 void		world_weather(struct world *w, const struct weather *weather);
+/* A gate forgets all, its tunnels too, and has a new engine. */
+void		world_crash(struct world *w, unsigned g);
 
 /* A configuration of tunnel `id` of gate `g` to gate `peer`, to be changed before world_set():
  * addresses of the gates (the second tunnel has others), identities from them, one suite with
