@@ -153,6 +153,12 @@ prefix_has(const struct prefix *p, const struct ip *ip)
 }
 
 bool
+prefix_equal(const struct prefix *a, const struct prefix *b)
+{
+	return a->len == b->len && ip_equal(&a->ip, &b->ip);
+}
+
+bool
 prefix_overlap(const struct prefix *a, const struct prefix *b)
 {
 	return a->len <= b->len ? prefix_has(a, &b->ip) : prefix_has(b, &a->ip);

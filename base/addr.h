@@ -63,6 +63,7 @@ const char *endpoint_str(const struct endpoint *e, char *buf);
 const char *prefix_str(const struct prefix *p, char *buf);
 
 bool	prefix_has(const struct prefix *p, const struct ip *ip);
+bool	prefix_equal(const struct prefix *a, const struct prefix *b);
 bool	prefix_overlap(const struct prefix *a, const struct prefix *b);
 
 bool	ip_from_sockaddr(const struct sockaddr *sa, struct endpoint *e);

@@ -47,12 +47,6 @@ is_guard(const struct host_request *q)
 }
 
 static bool
-prefix_same(const struct prefix *a, const struct prefix *b)
-{
-	return a->len == b->len && ip_equal(&a->ip, &b->ip);
-}
-
-static bool
 same_object(const struct host_request *a, const struct host_request *b, enum host_op op)
 {
 	if (a->op != op || strcmp(a->name, b->name) != 0)
@@ -61,9 +55,9 @@ same_object(const struct host_request *a, const struct host_request *b, enum hos
 	case HOST_TUN_OPEN:
 		return a->slot == b->slot;
 	case HOST_ADDR_ADD:
-		return prefix_same(&a->prefix, &b->prefix);
+		return prefix_equal(&a->prefix, &b->prefix);
 	case HOST_ROUTE_ADD:
-		return prefix_same(&a->prefix, &b->prefix) && a->metric == b->metric &&
+		return prefix_equal(&a->prefix, &b->prefix) && a->metric == b->metric &&
 		    a->unreachable == b->unreachable;
 	case HOST_UDP_OPEN:
 		return endpoint_equal(&a->local, &b->local) && a->slot == b->slot;

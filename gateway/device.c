@@ -36,7 +36,7 @@ static bool
 has_prefix(const struct config_connection *conf, const struct prefix *p)
 {
 	for (size_t i = 0; i < conf->networks_n; i++)
-		if (conf->networks[i].len == p->len && ip_equal(&conf->networks[i].ip, &p->ip))
+		if (prefix_equal(&conf->networks[i], p))
 			return true;
 	return false;
 }

@@ -144,7 +144,7 @@ prefixes_equal(const struct key *k, const void *a, const void *b)
 	if (n != value_count(k, b))
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		if (!ip_equal(&x[i].ip, &y[i].ip) || x[i].len != y[i].len)
+		if (!prefix_equal(&x[i], &y[i]))
 			return false;
 	}
 	return true;

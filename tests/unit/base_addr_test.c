@@ -149,6 +149,25 @@ START_TEST(a_prefix_has_its_own_addresses_only)
 }
 END_TEST
 
+START_TEST(equal_prefixes_have_address_and_length_alike)
+{
+	static const struct {
+		const char *a, *b;
+		bool equal;
+	} cases[] = {
+		{ "10.1.0.0/16", "10.1.0.0/16", true }, { "10.1.0.0/16", "10.1.0.0/17", false },
+		{ "10.1.0.0/16", "10.2.0.0/16", false }, { "0.0.0.0/0", "::/0", false },
+		{ "2001:db8::/127", "2001:db8::/127", true }, { "192.0.2.7", "192.0.2.7/32", true },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct prefix a = prefix(cases[i].a), b = prefix(cases[i].b);
+
+		ck_assert_msg(prefix_equal(&a, &b) == cases[i].equal, "%s %s", cases[i].a, cases[i].b);
+	}
+}
+END_TEST
+
 START_TEST(overlap_is_containment_either_way)
 {
 	struct prefix wide = prefix("10.0.0.0/8"), narrow = prefix("10.1.0.0/16"),
@@ -273,6 +292,7 @@ fill(TCase *t)
 	tcase_add_test(t, host_bits_are_refused_or_cleared);
 	tcase_add_test(t, what_is_not_a_prefix_is_refused);
 	tcase_add_test(t, a_prefix_has_its_own_addresses_only);
+	tcase_add_test(t, equal_prefixes_have_address_and_length_alike);
 	tcase_add_test(t, overlap_is_containment_either_way);
 	tcase_add_test(t, endpoints_survive_socket_addresses);
 	tcase_add_test(t, a_selector_of_a_prefix_is_its_range);
