@@ -33,14 +33,22 @@ tunnel_mtu(const struct gw_tunnel *t)
 	return mtu < MTU_FLOOR ? MTU_FLOOR : mtu;
 }
 
-void
-connection_mtu(struct gw *g, struct gw_connection *c)
+static unsigned
+least_mtu(const struct gw_connection *c)
 {
 	unsigned least = UINT32_MAX;
 
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
 		if (tunnel_mtu(&c->t[i]) < least)
 			least = tunnel_mtu(&c->t[i]);
+	return least;
+}
+
+void
+connection_mtu(struct gw *g, struct gw_connection *c)
+{
+	unsigned least = least_mtu(c);
+
 	if (least == c->mtu)
 		return;
 	c->mtu = least;
@@ -240,10 +248,7 @@ connection_add(struct gw *g, const struct config_connection *conf)
 	while (*last != NULL)
 		last = &(*last)->next;
 	*last = c;
-	c->mtu = tunnel_mtu(&c->t[0]);
-	for (unsigned i = 1; i < conf->tunnels_n; i++)
-		if (tunnel_mtu(&c->t[i]) < c->mtu)
-			c->mtu = tunnel_mtu(&c->t[i]);
+	c->mtu = least_mtu(c);
 	device_up(g, c);
 	connection_path(g, c);
 	monitor_set(g, c);

@@ -92,11 +92,11 @@ device_set(struct gw *g, const struct gw_connection *c)
 }
 
 static void
-loose_filter(struct gw *g, const struct gw_connection *c)
+loose_filter(struct gw *g, const struct gw_connection *c, const char device[IFNAMSIZ])
 {
 	struct host_request q = { .op = HOST_SYSCTL_SET, .sysctl = HOST_SYSCTL_RP_FILTER, .value = 2 };
 
-	name_device(c->conf, &q);
+	memcpy(q.name, device, sizeof(q.name));
 	ask(g, c, &q);
 }
 
@@ -136,13 +136,10 @@ device_forwarding(struct gw *g, const struct gw_connection *c)
 void
 device_uplink(struct gw *g, struct gw_tunnel *t, const char *device)
 {
-	struct host_request q = { .op = HOST_SYSCTL_SET, .sysctl = HOST_SYSCTL_RP_FILTER, .value = 2 };
-
 	if (g->config->host != HOST_MANAGE || strcmp(t->uplink, device) == 0)
 		return;
 	snprintf(t->uplink, sizeof(t->uplink), "%s", device);
-	memcpy(q.name, t->uplink, sizeof(q.name));
-	ask(g, t->c, &q);
+	loose_filter(g, t->c, t->uplink);
 }
 
 static void
@@ -160,7 +157,7 @@ open_it(struct gw *g, struct gw_connection *c)
 static void
 furnish(struct gw *g, struct gw_connection *c)
 {
-	loose_filter(g, c);
+	loose_filter(g, c, c->conf->device);
 	device_set(g, c);
 	for (unsigned i = 0; i < c->conf->tunnels_n; i++)
 		for (int family = 0; family < 2; family++)
